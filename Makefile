@@ -10,7 +10,7 @@ comma := ,
 # worker rewrites the assertions of every test.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup quickstart test test-fast lint bench soak fuzz docs clean
+.PHONY: setup quickstart test test-fast lint bench soak fuzz docs site clean
 
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
@@ -81,6 +81,13 @@ fuzz: setup
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m suite.cli.docs_pages
+
+# The documentation, with the leaderboard of the shipped results inside: build/site/index.html.
+# Both parts are rebuilt only where something has changed.
+site: $(VENV)/.ready-docs
+	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees -b html docs build/site
+	@$(BIN)/resonance leaderboard build --shipped --out build/site/leaderboard >build/leaderboard.log
+	@echo "Site: build/site/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

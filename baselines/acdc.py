@@ -71,6 +71,10 @@ METHOD = Method(
             search=Search(low=0.05, high=0.4),
         ),
     ),
+    equation=(
+        r"w \leftarrow w \odot \operatorname{Top}_{(1-s)N}({|w|}) "
+        r"\quad \text{at the start of every compressed phase}"
+    ),
     cost="3 f_D per step of dense phases, 3 f_S of compressed ones",
     differences=(
         Difference(

@@ -66,6 +66,10 @@ METHOD = Method(
             search=Search(low=0.5, high=1.0),
         ),
     ),
+    equation=(
+        r"D = A A^\top, \quad E_{ij} = \frac{[D_{ij} \neq 0]}{\max(1, d_j - D_{ij})}, \quad "
+        r"S = E_D A + (E_T A^\top)^\top, \quad P(\text{grow } ij) \propto S_{ij}"
+    ),
     cost="3 f_S per step; at an update, 4·(out²·in + out·in²) operations a layer (of its own)",
     differences=(
         Difference(

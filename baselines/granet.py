@@ -25,6 +25,13 @@ METHOD = Method(
         *PRUNE_REGROW,
         CANDIDATE_RATIO,
     ),
+    equation=(
+        r"s_t = s_f + (s_i - s_f)\left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3, "
+        r"\quad "
+        r"m \leftarrow \operatorname{Top}({|w|}), \quad "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\nabla L|})"
+    ),
     cost="average of 3 f(s_t) over the ramp; 2 f_S + f_D at updates",
     differences=(
         Difference(

@@ -60,6 +60,10 @@ METHOD = Method(
             search=Search(choices=(True,)),
         ),
     ),
+    equation=(
+        r"m = \operatorname{Bottom}_{(1-s)N}(-w \odot H g), "
+        r"\quad g = \nabla L, \quad H = \nabla^2 L"
+    ),
     cost="3 f_S per step, and once 12 f_D for the scoring batch",
     differences=(
         Difference(

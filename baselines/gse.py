@@ -14,6 +14,11 @@ METHOD = replace(
     summary="RigL that looks at the gradients of as many random places as there are weights",
     implementation="baselines.rigl:RigL",
     hyperparameters=with_defaults(RIGL.hyperparameters, candidate_ratio=1.0),
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\nabla L|} \text{ of candidates}), "
+        r"\quad k = \lfloor f(t)\,n \rfloor"
+    ),
     cost="3 f_S per step; at updates 2 f_S and twice the active weights' gradients",
     differences=(
         Difference(

@@ -100,6 +100,11 @@ SET = Method(
         *SETTINGS[2:],
         *with_defaults((DROP_RULE, DROP_DECAY), drop_rule="magnitude", drop_decay="cosine"),
     ),
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Random}_k, "
+        r"\quad k = \lfloor f(t)\,n \rfloor"
+    ),
     cost="3 f_S per step",
     differences=(
         INTERVAL,

@@ -64,6 +64,7 @@ METHOD = Method(
             search=Search(choices=(0,)),
         ),
     ),
+    equation=r"m_r = \operatorname{Top}_{(1-p)^r N}({|w_T|}), \quad w \leftarrow m_r \odot w_k",
     cost="3 f(s_r) per step, summed over all rounds",
     differences=(
         Difference(

@@ -65,6 +65,10 @@ MAGNITUDE = Method(
             search=Search(low=0.4, high=0.95),
         ),
     ),
+    equation=(
+        r"m_t = \operatorname{Top}_{(1-s_t)N}({|w|}), \quad "
+        r"s_t = s_f + (s_i - s_f)\left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3"
+    ),
     cost="average of 3 f(s_t) over the ramp",
     differences=(
         Difference(
@@ -117,6 +121,7 @@ ONE_SHOT = Method(
             search=Search(low=0.4, high=0.95),
         ),
     ),
+    equation=r"m = \operatorname{Top}_{(1-s)N}({|w|})",
     cost="3 f_D per step before pruning, 3 f_S after",
     differences=(
         Difference(

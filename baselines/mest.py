@@ -81,6 +81,10 @@ METHOD = Method(
             search=Search(low=0.0, high=1.0),
         ),
     ),
+    equation=(
+        r"m \leftarrow \operatorname{Top}_{(1-s)N}({|w|} + \lambda{|\nabla L|}) "
+        r"\cup \operatorname{Random}_{\delta(t)N}"
+    ),
     cost="3 f_S per step, at the density of the target plus δ",
     differences=(
         Difference(

@@ -39,6 +39,12 @@ METHOD = Method(
         CANDIDATE_RATIO,
         REPLACE_STEP,
     ),
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\nabla L|}), "
+        r"\quad k = \lfloor f(t)\,n \rfloor, "
+        r"\quad f(t) = \frac{\alpha}{2}\left(1 + \cos\frac{\pi t}{T_\text{end}}\right)"
+    ),
     cost="(3 f_S·ΔT + 2 f_S + f_D) / (ΔT + 1) per step",
     differences=(
         Difference(

@@ -70,6 +70,11 @@ METHOD = Method(
             search=Search(low=0.5, high=1.0),
         ),
     ),
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Random}_k, "
+        r"\quad k = \lfloor \zeta\,n \rfloor \text{ of each sign}"
+    ),
     cost="3 f_S per step",
     differences=(
         Difference(

@@ -18,6 +18,7 @@ METHOD = Method(
     family="reference",
     control=True,
     zeros=False,
+    equation=r"\omega = \max\{\omega : P(\omega) \leq P(1) - \lfloor sN \rfloor\}",
     cost="3 f of the narrower network per step",
     differences=(
         Difference(

@@ -63,6 +63,12 @@ METHOD = Method(
             source="Dettmers & Zettlemoyer 2019, §3",
         ),
     ),
+    equation=(
+        r"M \leftarrow \beta M + (1-\beta)\nabla L, \quad "
+        r"m_l \leftarrow (m_l \smallsetminus \operatorname{Bottom}_{k_l}({|w|})) "
+        r"\cup \operatorname{Top}_{g_l}({|M|}), \quad "
+        r"g_l \propto \frac{1}{n_l}\sum_{i \in m_l}{|M_i|}"
+    ),
     cost="2 f_S + f_D per step",
     differences=(
         Difference(

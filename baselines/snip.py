@@ -52,6 +52,7 @@ METHOD = Method(
             search=Search(choices=(False,)),
         ),
     ),
+    equation=r"m = \operatorname{Top}_{(1-s)N}({|w \odot \nabla L|})",
     cost="3 f_S per step, and once 3 f_D for the scoring batch",
     differences=(
         Difference(

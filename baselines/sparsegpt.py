@@ -46,6 +46,11 @@ METHOD = Method(
             search=Search(low=1e-3, high=0.1, log=True),
         ),
     ),
+    equation=(
+        r"H^{-1} = (X X^\top + \lambda I)^{-1} = U^\top U, \quad "
+        r"\text{drop the least } \frac{w_{ij}^2}{U_{jj}^2}, \quad "
+        r"w_{ik} \leftarrow w_{ik} - \frac{w_{ij}}{U_{jj}} U_{jk} \text{ for } k > j"
+    ),
     cost="3 f_D per step, and once f_S for the calibration examples; of its own, XXᵀ, 2·d² "
     "operations per position and layer of d inputs, the factor of its inverse, 4/3·d³, and the "
     "update of other weights, out·d·(d − 1)",

@@ -40,6 +40,10 @@ METHOD = Method(
             search=Search(low=1e-5, high=1e-2, log=True),
         ),
     ),
+    equation=(
+        r"w \leftarrow w - \gamma\left(\nabla L(m \odot w) + \lambda_W (1 - m) \odot w\right), "
+        r"\quad m = \operatorname{Top}_N \text{ of every } M"
+    ),
     cost="2 f_S + f_D per step",
     differences=(
         Difference(

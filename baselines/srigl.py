@@ -42,6 +42,12 @@ METHOD = Method(
             search=Search(low=0.0, high=0.9),
         ),
     ),
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_K({|w|})) "
+        r"\cup \operatorname{Top}({|\nabla L|}), "
+        r"\quad \text{with } k = \left\lfloor \frac{n}{\text{neurons left}} \right\rfloor "
+        r"\text{ weights in each neuron}"
+    ),
     cost="(3 f_S·ΔT + 2 f_S + f_D) / (ΔT + 1) per step",
     constant_fan_in=True,
     differences=(

@@ -18,6 +18,7 @@ METHOD = Method(
     family="sparse to sparse",
     hyperparameters=LAYERWISE,
     control=True,
+    equation=r"m \sim \operatorname{Uniform}\{m \in \{0,1\}^N : \textstyle\sum_i m_i = n\}",
     cost="3 f_S per step",
     differences=(
         Difference(

@@ -51,6 +51,7 @@ METHOD = Method(
         DENSE_LAYERS,
         DENSE_LAYERS_COMPENSATE,
     ),
+    equation=r"\tilde w = \operatorname{sign}(w) \odot \max(0, {|w|} - \sigma(s_l))",
     cost="average of 3 f(s_t), at the sparsity that the thresholds leave",
     differences=(
         Difference(

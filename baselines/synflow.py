@@ -31,6 +31,11 @@ METHOD = Method(
             source="Tanaka et al. 2020, algorithm 1 and §7: n = 100",
         ),
     ),
+    equation=(
+        r"R = \mathbf{1}^\top f_{|w|}(\mathbf{1}), \quad "
+        r"m \leftarrow \operatorname{Top}_{\rho^{k/n}N}"
+        r"\left(\left|w \odot \frac{\partial R}{\partial w}\right|\right), \quad k = 1, \dots, n"
+    ),
     cost="3 f_S per step, and once 3 f for one example in each of 100 rounds",
     differences=(
         Difference(

@@ -51,6 +51,11 @@ METHOD = Method(
             search=Search(choices=("weight_decay",)),
         ),
     ),
+    equation=(
+        r"A = \operatorname{Top}_{DN}({|w|}), \quad B = \operatorname{Top}_{(D+M)N}({|w|}), \quad "
+        r"w_B \leftarrow w_B - \gamma\left(\nabla_B L(w \odot A) + \lambda w_A "
+        r"+ \frac{\lambda}{D} w_{B \smallsetminus A}\right)"
+    ),
     cost="2 f_A + f_B per step: the weights used, and those trained",
     differences=(
         Difference(

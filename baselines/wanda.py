@@ -40,6 +40,10 @@ METHOD = Method(
         PATTERN,
         *CALIBRATION,
     ),
+    equation=(
+        r"S_{ij} = {|W_{ij}|} \cdot \lVert X_j \rVert_2, "
+        r"\quad m_i = \operatorname{Top}(S_i) \text{ in every row}"
+    ),
     cost="3 f_D per step, and once f_S for the calibration examples",
     differences=(
         *LAYER_BY_LAYER,

@@ -1,7 +1,7 @@
 """What boards claim: ranks from all pairs, and each method against the reference.
 
-All boards that are handed over are one family, so that a cell says the same in the README, on the
-main page, and on the pages of its task and its method.
+All boards that are handed over are one family, so that a cell says the same in docs/results.md, on
+the main page, and on the pages of its task and its method.
 """
 
 from collections.abc import Sequence

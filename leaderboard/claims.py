@@ -2,7 +2,7 @@
 
 A file of claims (YAML) holds sentences with named numbers, and what each is: a mean score, a
 difference, a cost, a metric, or how many cells a method wins. The claims of this project are in
-`leaderboard/claims.yaml`; the README and docs/evidence.md show them.
+`leaderboard/claims.yaml`; the README, docs/results.md and docs/evidence.md show them.
 """
 
 import fnmatch

@@ -19,7 +19,7 @@ MAX_CHARACTERS = 2**14
 
 @dataclass(frozen=True)
 class Arrays:
-    """A dataset as stored: inputs [n, *shape] (uint8 means x/255) and labels int64 [n].
+    """A dataset as stored: inputs `[n, *shape]` (uint8 means x/255) and labels int64 [n].
 
     A text's inputs are consecutive windows of character indices, int64 [n, length]; its labels are
     the next characters, of the same shape. Real targets are floating-point [n], or [n, targets],

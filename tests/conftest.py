@@ -2,7 +2,10 @@
 
 import gc
 import os
+import shutil
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -64,6 +67,27 @@ def require(part: str, present: bool, how: str) -> None:
     if part in os.environ.get("RESONANCE_REQUIRE", "").split(","):
         pytest.fail(f"{part} is required in this run and missing: {how}")
     pytest.skip(f"{part} is missing: {how}")
+
+
+@pytest.fixture(scope="session")
+def chromium_process() -> Iterator[Any]:
+    """Return a running Chromium, driven by Playwright; one for all tests."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    require("chromium", found is not None, "install Debian's package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_process) -> Iterator[Any]:
+    """Return the browser; contexts that a module leaves open are closed after it."""
+    yield chromium_process
+    for context in chromium_process.contexts:
+        context.close()
 
 
 @pytest.fixture

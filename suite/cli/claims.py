@@ -21,7 +21,7 @@ def claims(
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Recompute every number of the claims in README and docs/evidence.md from the shipped records.
+    """Recompute every number of the claims in the README from the shipped records.
 
     A claim is a sentence whose numbers say what they are computed from. Exits with 1 if one no
     longer holds: a number does not round to what the sentence says, is beyond its bound, or a

@@ -68,7 +68,7 @@ def baselines() -> str:
         ["method", "family", "cost", "source"],
         [[f"`{m.name}`", m.family, m.cost, m.source] for m in ordered],
     )
-    parts = [INTRODUCTION, summary, "\n", DIFFERENCES, _differences(ordered), "\n"]
+    parts = [INTRODUCTION, summary, "\n", DIFFERENCES, differences_table(ordered), "\n"]
     for family in sorted(families):
         parts.append(f"## {family.capitalize()}\n\n")
         parts += [_method(method) for method in families[family]]
@@ -80,17 +80,20 @@ def _method(method: Method) -> str:
     lines.append(f"{method.source}. Revision {method.revision}. Cost: {method.cost}.\n\n")
     lines.append(rule(method) + "\n\n")
     if method.hyperparameters:
-        lines.append(_settings_table("setting", method.hyperparameters) + "\n")
+        lines.append(settings_table("setting", method.hyperparameters) + "\n")
     return "".join(lines)
 
 
-def _differences(methods: Iterable[Method]) -> str:
+def differences_table(methods: Iterable[Method], *, named: bool = True) -> str:
+    """Return a table of where methods differ from their authors' code; `named` in each row."""
     rows = [
         [f"`{method.name}`", _setting(one.setting, method), one.here, one.authors, one.why]
         for method in methods
         for one in method.differences
     ]
-    return table(["method", "setting", "default here", "in the authors' code", "why"], rows)
+    columns = ["method", "setting", "default here", "in the authors' code", "why"]
+    first = 0 if named else 1
+    return table(columns[first:], [row[first:] for row in rows])
 
 
 def _setting(setting: str, method: Method) -> str:
@@ -115,7 +118,8 @@ def rule(method: Method) -> str:
     )
 
 
-def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:
+def settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:
+    """Return a table of settings, as `resonance info` shows it; `title` is that of the names."""
     rows = []
     for facts in map(parameter_facts, parameters):
         name, default, *others = facts.values()
@@ -166,7 +170,7 @@ def tasks() -> str:
         + "\n## Tasks\n\n"
         + table(columns, declared)
         + "\n## Recipe fields\n\n"
-        + _settings_table("field", RECIPE)
+        + settings_table("field", RECIPE)
     )
 
 
@@ -211,6 +215,23 @@ def readme() -> str:
     return _with_claims(README)
 
 
+def results() -> str:
+    """Return docs/results.md: as it is written, with the claims and the shipped tables.
+
+    The command ``resonance leaderboard build --shipped --markdown docs/results.md`` writes the same
+    tables.
+    """
+    from leaderboard.board_groups import board_groups
+    from leaderboard.board_markdown import boards_markdown
+    from leaderboard.pages.evidence import with_block
+    from leaderboard.shipped_boards import shipped_boards
+
+    boards, _ = shipped_boards()
+    return with_block(
+        _with_claims("results.md"), "leaderboard", boards_markdown(board_groups(boards))
+    )
+
+
 def _with_claims(page: str) -> str:
     from leaderboard.claims import claims_markdown, load_claims
     from leaderboard.pages.evidence import with_block
@@ -234,6 +255,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "tasks.md": tasks,
     "cli.md": commands,
     "evidence.md": evidence,
+    "results.md": results,
     "performance.md": performance,
     README: readme,
 }

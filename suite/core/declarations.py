@@ -237,7 +237,8 @@ class Method(Declared, Configurable):
     those that have this method. One with
     `own_arithmetic` charges products of its own beside passes (`Sparsifier.method_cost`). One with
     a `constant_fan_in` may have more zeros than the sparsity says, by less than one a neuron.
-    `differences` state where it departs from its authors' code.
+    For documentation only, in no key: `cost` says what a training costs, `equation` is its rule in
+    LaTeX, and `differences` state where it departs from its authors' code.
     """
 
     title: str
@@ -252,6 +253,7 @@ class Method(Declared, Configurable):
     control_of: str = ""
     constant_fan_in: bool = False
     cost: str = ""
+    equation: str = ""
     differences: tuple[Difference, ...] = ()
 
     def __post_init__(self) -> None:

@@ -377,6 +377,11 @@ RESONANCE = Method(
     implementation="suite.resonance.method:Resonance",
     family="resonance",
     hyperparameters=HYPERPARAMETERS,
+    equation=(
+        r"\text{keep } i \Leftrightarrow \nu_i > T(\varphi), \quad "
+        r"T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right), "
+        r"\quad \nu_i = \frac{1}{K}\operatorname{argmax}_k {|\hat g_i[k]|}"
+    ),
     cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
 )
 
@@ -389,6 +394,11 @@ COHERENT = Method(
     implementation="suite.resonance.coherent:Coherent",
     family="resonance",
     hyperparameters=COHERENT_HYPERPARAMETERS,
+    equation=(
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|} \odot \text{rms}(g)^p)) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q), \quad "
+        r"c = \frac{\bar g^2}{\overline{g^2}}"
+    ),
     cost="3 f_S; 2 f_S + f_D every record_every-th step",
 )
 
@@ -399,6 +409,11 @@ SAMPLED = replace(
     summary="coherent growth among random candidates, drawn where gradients are large, at RigL's "
     "cost",
     hyperparameters=SAMPLED_HYPERPARAMETERS,
+    equation=(
+        r"P(\text{candidate } ij) \propto a_i b_j, \quad "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|} \odot \text{rms}(g)^p)) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q \text{ of candidates})"
+    ),
     cost="3 f_S; 2 f_S and the gradients of active weights and candidates every record_every-th "
     "step: no more than RigL's in layers that cost in proportion to their weights",
 )
@@ -410,6 +425,11 @@ REGROW = replace(
     summary="GraNet's gradual pruning, with coherent growth among random candidates",
     implementation="suite.resonance.regrow:Regrow",
     hyperparameters=REGROW_HYPERPARAMETERS,
+    equation=(
+        r"s_t = s_f + (s_i - s_f)\left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3, \quad "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q \text{ of candidates})"
+    ),
     cost="average of 3 f(s_t) over the ramp; 2 f_S and the gradients of active weights and "
     "candidates on recorded steps: no more than GraNet's",
 )
@@ -430,6 +450,11 @@ METHODS = (
         title="Resonance, weighted",
         summary="freezes by the rank of frequency times magnitude",
         hyperparameters=shared.with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
+        equation=(
+            r"\text{freeze } i \Leftrightarrow r_i \leq T(\varphi), \quad "
+            r"r_i = \text{rank of } \nu_i{|w_i|} \text{ in (0, 1]}, "
+            r"\quad T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right)"
+        ),
         cost="as resonance",
     ),
     replace(

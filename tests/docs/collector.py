@@ -19,8 +19,13 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "examples/README.md",
-    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+    *(
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "docs").glob("**/*.md"))
+        if path.parent.name != "methods"
+    ),
 ]
+"""All but those of methods, which are written when the site is built."""
 SHELL = ("", "sh", "bash", "shell", "console")
 """Languages of blocks whose lines are commands; an indented block has none."""
 
@@ -66,7 +71,7 @@ def pieces(page: str, text: str) -> Iterator[Piece]:
 
 def _of_token(page: str, text: str, token: Token) -> Iterator[Piece]:
     """Yield the code of a token."""
-    if token.type in ("fence", "code_block"):
+    if token.type in ("fence", "code_block") and not token.info.startswith("{"):  # a directive
         assert token.map is not None
         first = token.map[0] + (2 if token.type == "fence" else 1)
         block = Piece(page, first, token.info.strip(), token.content)

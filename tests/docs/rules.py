@@ -38,7 +38,11 @@ PLACEHOLDERS = [
     Rule(r"(?<=check )FILE", BUNDLE, "what `resonance submit` of the page has written"),
     Rule(r"(?<=--task-file )FILE", "iris.yaml", "the page's first task file"),
     Rule(r"(?<=study )NAME", "quickstart", "any study"),
-    Rule(r"--plugin redrawn\.py compare redrawn rigl", "compare rigl set", "two finished methods"),
+    Rule(
+        r"--plugin (\w+)\.py compare \1 rigl",
+        "compare rigl set",
+        "two finished methods; the page's own is run by another of its commands",
+    ),
     Rule(
         r"saliency saliency@1a2b3c",
         "rigl set",
@@ -159,6 +163,7 @@ SHIPPED = ("rigl",)
 
 FILES = [
     Rule(r'^METHOD = Method\(\s*"(\w+)"', r"\1.py", "the page: `--plugin random_walk.py`"),
+    Rule(r'^METHOD = replace\(RIGL, name="(\w+)"', r"\1.py", "the page: `--plugin taylor.py`"),
     Rule(r'^TASK = Task\(\s*"(\w+)/', r"\1_task.py", "the page: `--plugin iris_task.py`"),
     Rule(r"^class (Net)\(nn\.Module\)", "my_net.py", "its task file: `my_net.py:Net`"),
     Rule(r"^claims:", "my-claims.yaml", "the page: `resonance claims my-claims.yaml`"),

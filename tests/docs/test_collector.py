@@ -60,6 +60,7 @@ def test_a_command_in_running_text_is_told_from_code_and_data():
 
 def test_every_page_is_looked_at():
     written = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")}
+    written = {page for page in written if not page.startswith("docs/methods/")}
     written |= {"README.md", "CONTRIBUTING.md", "examples/README.md"}
     assert set(PAGES) == written
     assert {piece.page for piece in collect() if is_command(piece.text)} >= {

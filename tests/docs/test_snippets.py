@@ -133,7 +133,8 @@ def study(piece: Piece, place: Path, resonance, _) -> None:
 
 
 TRIALS = {
-    "my-study": 5 + 2 * 3 * 5,  # dense once per seed; three methods at two sparsities
+    "my-study": 5 + 3 * 5,  # dense once per seed; three methods at one sparsity
+    "random-walk": 5 + 2 * 3 * 5,  # at two
     "my-ablation": 5 * 4 * (4 + 1),  # the default cooldown, auto, is none of its four levels
 }
 """How many trials the studies of the pages have."""

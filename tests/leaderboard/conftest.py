@@ -1,7 +1,6 @@
-"""One browser for all tests of pages, and pages and sites that tests only read."""
+"""Pages and sites that tests only read."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,8 @@ from leaderboard.charts import picture_files
 from leaderboard.charts.pictures import drawn
 from leaderboard.pages.index_page import index_page
 from leaderboard.site.build import build
-from tests.conftest import require
 from tests.leaderboard.browsing import DESK, write_page
 from tests.leaderboard.sample_boards import hostile, planted
-
-
-@pytest.fixture(scope="session")
-def chromium_process() -> Iterator[Any]:
-    """Return a running Chromium, driven by Playwright; one for all tests."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    require("chromium", found is not None, "install Debian's package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def chromium(chromium_process) -> Iterator[Any]:
-    """Return the browser; contexts that a module leaves open are closed after it."""
-    yield chromium_process
-    for context in chromium_process.contexts:
-        context.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

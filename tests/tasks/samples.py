@@ -114,7 +114,7 @@ def hub_folder(folder: Path) -> None:
 
 
 def own_data(folder: Path) -> None:
-    """Write every kind of data that the task files of docs/extending.md name."""
+    """Write every kind of data that the task files of docs/own-data.md name."""
     iris_csv(folder / "iris.csv")
     image_folder(folder / "pets", train=12, test=6, size=(20, 16))
     rng = np.random.default_rng(0)

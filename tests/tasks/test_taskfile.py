@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md on data of one's own, and what is refused of such data."""
+"""The examples of docs/own-data.md on data of one's own, and what is refused of such data."""
 
 import json
 import re
@@ -16,14 +16,14 @@ from tasks.taskfile import read_task_file
 from tests.docs.collector import blocks
 from tests.tasks.samples import own_data, picture, tar
 
-EXAMPLES = {yaml.safe_load(text)["name"]: text for text in blocks("docs/extending.md", "yaml")}
+EXAMPLES = {yaml.safe_load(text)["name"]: text for text in blocks("docs/own-data.md", "yaml")}
 
 
 @pytest.fixture
 def data(place):
     """Write every kind of data that the examples name, and their files of Python."""
     own_data(place)
-    (net,) = (b for b in blocks("docs/extending.md", "python") if "class Net" in b)
+    (net,) = (b for b in blocks("docs/own-data.md", "python") if "class Net" in b)
     (place / "my_net.py").write_text(net)
     return place
 
@@ -109,7 +109,7 @@ def test_kinds_of_layers_that_do_not_exist_are_refused_with_the_file(data):
 
 
 def test_a_python_task_file_is_run_as_well(place, resonance):
-    (task,) = (b for b in blocks("docs/extending.md", "python") if "\nTASK = " in b)
+    (task,) = (b for b in blocks("docs/own-data.md", "python") if "\nTASK = " in b)
     (place / "mine.py").write_text(task)
     result = resonance(
         "run --task-file mine.py rigl -s 0.8 --recipe epochs=2 --recipe batch_size=8"
