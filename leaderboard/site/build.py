@@ -145,8 +145,8 @@ def build(
         )
     if first is None and content.missing:
         raise InvalidInput(
-            f"--store {content.location}: there is no such folder: name another, or run a first "
-            f"trial into it, `resonance study quickstart --store {content.location}`"
+            f"store {content.location} holds no trials: there is no such folder; name another with "
+            f"--store, or run a first one, `resonance study quickstart --store {content.location}`"
         )
     if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
@@ -209,7 +209,14 @@ def _write(
         for group in groups:
             charts = drawn[group.page]
             page = index_page(
-                group.boards, excluded, further, list(sent.items()), charts, groups, navigation=bar
+                group.boards,
+                excluded,
+                further,
+                list(sent.items()),
+                charts,
+                groups,
+                navigation=bar,
+                found=related.found,
             )
             folder.write(group.page, page)
         tables_text = boards_markdown(groups)

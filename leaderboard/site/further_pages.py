@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import Board, PlacedRecord, board_title
@@ -42,10 +42,11 @@ from leaderboard.trial_facts import TrialResult
 
 @dataclass(frozen=True)
 class RelatedPages:
-    """Pages that the pages of a task or of a method link to, by its name."""
+    """Pages that the pages of a task or of a method link to, by its name; all that are searched."""
 
     tasks: Mapping[str, Sequence[RelatedPage]]
     methods: Mapping[str, Sequence[RelatedPage]]
+    found: Sequence[FoundPage] = ()
 
     def of_task(self, board: Board) -> Sequence[RelatedPage]:
         """Return those of a board's task."""
@@ -94,7 +95,7 @@ def write_further_pages(
         pages.append(FoundPage("page", "Evidence", "claims of the project", EVIDENCE.address))
     folder.write(PAGES, page_index(pages))
     folder.write(TRIALS, trial_index(records.values()))
-    return _related(content, reproductions)
+    return replace(_related(content, reproductions), found=pages)
 
 
 def write_comparison(
