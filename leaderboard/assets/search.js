@@ -15,15 +15,8 @@ document.addEventListener("DOMContentLoaded", () => {
   let active = -1;
   place.hidden = false;
 
-  /** What a page holds that may load nothing: the pages, without the trials. */
-  const held = document.getElementById("search-index");
-
   /** Load a script of the site once; resolves to whether it could be loaded. */
   function load(name) {
-    if (held) {
-      window.resonancePages ??= JSON.parse(held.textContent);
-      return Promise.resolve(true);
-    }
     if (!asked.has(name)) {
       asked.set(name, new Promise((resolve) => {
         const script = document.createElement("script");
@@ -51,10 +44,6 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /** Trials whose key begins with the text, at most `MOST`. */
   function trialsOf(text) {
-    if (held) {
-      const title = `Trials whose key begins with ${text}`;
-      return [{ kind: "search", title, address: `tasks.html#find=${text}` }];
-    }
     const found = [];
     for (const [title, keys] of window.resonanceTrialKeys ?? []) {
       for (let at = 0; found.length < MOST; at += 17) {  // sixteen digits and a space
@@ -121,12 +110,6 @@ document.addEventListener("DOMContentLoaded", () => {
     active = -1;
   }
 
-  const [, given] = /^#find=([0-9a-f]+)$/.exec(location.hash) ?? [];  // from a page that holds no keys
-  if (given) {
-    field.value = given;
-    field.focus();
-    search();
-  }
   field.addEventListener("focus", () => load("search_index"));
   field.addEventListener("input", search);
   field.addEventListener("keydown", async (event) => {

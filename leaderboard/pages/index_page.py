@@ -12,7 +12,6 @@ from leaderboard.charts.board_charts import specifications
 from leaderboard.charts.vega_bundle import bundle
 from leaderboard.page_data import page_data
 from leaderboard.pages.navigation import HOME, Navigation
-from leaderboard.pages.search_index import FoundPage, page_rows
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
     asset,
@@ -59,7 +58,6 @@ def index_page(
     pictures: Collection[str] = (),
     groups: Sequence[BoardGroup] = (),
     navigation: Navigation | None = None,
-    found: Sequence[FoundPage] = (),
 ) -> str:
     """Return the page of boards on the same terms.
 
@@ -71,8 +69,8 @@ def index_page(
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
-    lists their digests. It allows eval, which Vega needs for its expressions, and no address to
-    load from or send to; so the page holds what the search finds (`found`).
+    lists their digests. It allows eval, which Vega needs for its expressions, scripts that our own
+    ask for (`search.js`: the index beside the page), and no other address to load from or send to.
     """
     terms = boards[0].terms if boards else EQUAL_STEPS
     own = BoardGroup(terms, tuple(boards), INDEX)
@@ -115,7 +113,6 @@ def index_page(
             navigation=navigation,
             section=HOME,
             here=shown.page,
-            found_pages=embedded_data(page_rows(found)),
             data=embedded_data(content),
             style=Markup(asset("style.css") + asset("index.css")),
             policy=_policy([*modules, *scripts]),
@@ -129,7 +126,7 @@ def _policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(map(source_hash, scripts))
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
-        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' {allowed}"
+        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' 'strict-dynamic' {allowed}"
     )
 
 

@@ -1,8 +1,7 @@
 """What the search of a site finds: titles of its pages, and keys of trials by their beginning.
 
 Two scripts, which `assets/search.js` asks for when the field is used: one of pages, and one of
-trials, which may be large, once something is typed that a key may begin with. The main page may
-load nothing: it holds the first, and leads to a list of the site for trials.
+trials, which may be large, once something is typed that a key may begin with.
 """
 
 from collections.abc import Iterable
@@ -26,14 +25,10 @@ class FoundPage(NamedTuple):
     address: str
 
 
-def page_rows(pages: Iterable[FoundPage]) -> list[list[str]]:
-    """Return what the search needs of pages."""
-    return [[one.kind, one.title[:MAX_WORDS], one.words[:MAX_WORDS], one.address] for one in pages]
-
-
 def page_index(pages: Iterable[FoundPage]) -> str:
     """Return the script of pages."""
-    return f"window.resonancePages = {embedded_data(page_rows(pages))};\n"
+    rows = [[one.kind, one.title[:MAX_WORDS], one.words[:MAX_WORDS], one.address] for one in pages]
+    return f"window.resonancePages = {embedded_data(rows)};\n"
 
 
 def trial_index(trials: Iterable[TrialResult]) -> str:

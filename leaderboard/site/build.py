@@ -209,14 +209,7 @@ def _write(
         for group in groups:
             charts = drawn[group.page]
             page = index_page(
-                group.boards,
-                excluded,
-                further,
-                list(sent.items()),
-                charts,
-                groups,
-                navigation=bar,
-                found=related.found,
+                group.boards, excluded, further, list(sent.items()), charts, groups, navigation=bar
             )
             folder.write(group.page, page)
         tables_text = boards_markdown(groups)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import Board, PlacedRecord, board_title
@@ -42,11 +42,10 @@ from leaderboard.trial_facts import TrialResult
 
 @dataclass(frozen=True)
 class RelatedPages:
-    """Pages that the pages of a task or of a method link to, by its name; all that are searched."""
+    """Pages that the pages of a task or of a method link to, by its name."""
 
     tasks: Mapping[str, Sequence[RelatedPage]]
     methods: Mapping[str, Sequence[RelatedPage]]
-    found: Sequence[FoundPage] = ()
 
     def of_task(self, board: Board) -> Sequence[RelatedPage]:
         """Return those of a board's task."""
@@ -95,7 +94,7 @@ def write_further_pages(
         pages.append(FoundPage("page", "Evidence", "claims of the project", EVIDENCE.address))
     folder.write(PAGES, page_index(pages))
     folder.write(TRIALS, trial_index(records.values()))
-    return replace(_related(content, reproductions), found=pages)
+    return _related(content, reproductions)
 
 
 def write_comparison(

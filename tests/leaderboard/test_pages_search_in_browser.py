@@ -84,17 +84,6 @@ def test_a_trial_is_found_by_the_beginning_of_its_key(opened, site):
     page.wait_for_url(re.compile(rf"trials/{keys[7]}\.html"))
 
 
-def test_the_main_page_which_loads_nothing_leads_on_to_trials(opened, site):
-    key = min(path.stem for path in (site / "trials").iterdir())
-    page = opened("index.html")
-    page.locator("#find").fill(key[:8])
-    assert results(page)[0].startswith(f"Trials whose key begins with {key[:8]}")
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(r"tasks\.html"))
-    assert results(page)[0].startswith(key)
-    assert page.evaluate("document.activeElement.id") == "find"
-
-
 def test_nothing_is_loaded_before_the_field_is_used(opened):
     page = opened("tasks.html")
     assert page.evaluate("window.resonancePages === undefined")
