@@ -1,6 +1,7 @@
 """The page of a study: what it asks, what of it has run, where its results are, how to run it."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ class ShownStudy:
     def size(self) -> str:
         """What its trials are of, in words."""
         counted = (
-            ("task", {one.get("task") for one in self.trials.values()}),
-            ("method", {one.get("method") for one in self.trials.values()}),
-            ("seed", {one.get("seed", 0) for one in self.trials.values()}),
+            ("task", {str(one.get("task")) for one in self.trials.values()}),
+            ("method", {str(one.get("method")) for one in self.trials.values()}),
+            ("seed", {_number(one.get("seed")) for one in self.trials.values()}),
         )
         words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counted]
         return f"{len(self.trials):,} trials of {', '.join(words)}"
@@ -112,10 +113,11 @@ def _groups(study: ShownStudy, read: ReadRecord) -> list[tuple[str, list[_Row]]]
     """Return the trials by task, and there by method and sparsity, in the order of the study."""
     found: dict[tuple[str, str, float], list[tuple[int, str]]] = {}
     for key, trial in study.trials.items():
-        words = settings_text(dict(trial.get("hyperparameters") or {}))
+        given = trial.get("hyperparameters")
+        words = settings_text(dict(given)) if isinstance(given, Mapping) else ""
         method = f"{trial.get('method', '')}{f' ({words})' if words else ''}"
-        place = (str(trial.get("task", "")), method, float(trial.get("sparsity") or 0.0))
-        found.setdefault(place, []).append((int(trial.get("seed") or 0), key))
+        place = (str(trial.get("task", "")), method, _number(trial.get("sparsity")))
+        found.setdefault(place, []).append((int(_number(trial.get("seed"))), key))
     rows = []
     for (task, method, sparsity), trials in sorted(found.items()):
         states = [(seed, key, _state(read(key))) for seed, key in sorted(trials)]
@@ -125,6 +127,11 @@ def _groups(study: ShownStudy, read: ReadRecord) -> list[tuple[str, list[_Row]]]
         (task, [row for _, row in group])
         for task, group in itertools.groupby(rows, key=lambda one: one[0])
     ]
+
+
+def _number(given: Any) -> float:
+    """Return a setting that is a number; 0 for what is none (documents may hold anything)."""
+    return float(given) if isinstance(given, int | float) and math.isfinite(given) else 0.0
 
 
 def _state(record: TrialResult | None) -> str:

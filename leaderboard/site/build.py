@@ -145,8 +145,8 @@ def build(
         )
     if first is None and content.missing:
         raise InvalidInput(
-            f"--store {content.location}: there is no such folder: name another, or run a first "
-            f"trial into it, `resonance study quickstart --store {content.location}`"
+            f"store {content.location} holds no trials: there is no such folder; name another with "
+            f"--store, or run a first one, `resonance study quickstart --store {content.location}`"
         )
     if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")

@@ -147,8 +147,8 @@ def test_pages_with_tables_of_both_kinds_name_the_family_of_each(site, both):
 
 def test_a_task_page_says_what_its_trials_change_of_the_recipe(site):
     own, changed = sorted((site / "tasks").glob("digits-mlp*.html"), key=lambda p: len(p.name))
-    assert "The trials of this page have flops_budget=0.3." in changed.read_text()
-    assert "The trials of this page have" not in own.read_text()
+    assert "Run with flops budget 0.3 (declared: 0.0)." in changed.read_text()
+    assert "Run with" not in own.read_text()
 
 
 def test_markdown_heads_each_kind_by_its_claim(both):
@@ -190,14 +190,15 @@ def test_a_task_s_page_shows_both_tables_each_under_its_claim(site, both):
     views += board_views(*board_groups([b for b in boards if b.terms == AT_BUDGET]), [])
     for view in views:
         text = (site / view.page).read_text(encoding="utf-8")
-        pair = text[text.index('<div class="beside">') :]
+        pair = text[text.index('<h2 id="table">') :]
         claims = [pair.index(terms.claim) for terms in (EQUAL_STEPS, AT_BUDGET)]
         tables = [match.start() for match in re.finditer("<table>", pair)][:2]
         assert claims[0] < tables[0] < claims[1] < tables[1]
         own, other = views.index(view), views[(views.index(view) + 2) % 4]
         assert f'href="../{other.page}"' in pair
         assert own == views.index(view)
-        assert 'class="beside"' not in task_page(view)  # without the other there is no pair
+        assert task_page(view).count("Methods by sparsity on") == 2  # without the other, no pair
+        assert text.count("Methods by sparsity on") == 4
 
 
 def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
@@ -247,7 +248,7 @@ def test_a_list_of_trials_marks_those_off_their_budget(site):
     assert visible(page).count("off budget") == 1 + 5  # the cell, and its trials
 
 
-def test_a_recipe_is_that_of_the_trials_with_the_task_s_own_values_in_brackets():
+def test_a_recipe_is_that_of_the_trials_beside_what_the_task_declares():
     records = [
         done(make_trial("set", seed=s, recipe={"epochs": 3, "milestones": ["0.5", "0.75"]}))
         for s in (0, 1)
@@ -255,9 +256,10 @@ def test_a_recipe_is_that_of_the_trials_with_the_task_s_own_values_in_brackets()
     (board,), _ = build_boards(records)
     (view,) = board_views(*board_groups([board]), [])
     page = task_page(view)
-    rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th><td>([^<]*)</td></tr>', page))
-    assert rows["epochs"] == "3 (20)"
-    assert rows["milestones"] == "0.5,0.75 (none)"
+    found = re.findall(r'<tr><th scope="row">([^<]+)</th><td>(.*?)</td></tr>', page)
+    rows = {name: re.sub("<[^>]+>", "", value) for name, value in found}
+    assert rows["epochs"] == "3 declared: 20"
+    assert rows["milestones"] == "0.5,0.75 declared: none"
     assert rows["batch size"] == "32"
     assert "Epochs and max steps are those of dense training" not in page
 

@@ -190,6 +190,8 @@ def test_the_evidence_is_that_of_the_claims():
 
 
 def test_a_store_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(InvalidInput, match=r"--store .*nowhere: there is no such folder"):
+    with pytest.raises(
+        InvalidInput, match=r"store .*nowhere holds no trials: there is no such folder"
+    ):
         build(Store(tmp_path / "nowhere"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
