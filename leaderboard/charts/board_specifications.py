@@ -1,13 +1,23 @@
 """Vega-Lite specifications of the charts of boards, without rows, from the styles of entries."""
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import altair as alt
 
+from leaderboard.charts.end_labels import (
+    LIMIT,
+    LINE,
+    MARGIN,
+    name_layers,
+    panel_height,
+    placed_names,
+)
 from leaderboard.charts.remembered import remembered
 from leaderboard.charts.theme import (
+    FAMILIES,
     SHARE_LABEL,
     Style,
     accuracy_axis,
@@ -18,7 +28,7 @@ from leaderboard.charts.theme import (
     tooltips,
 )
 from leaderboard.output_folder import code_digest, inputs_digest
-from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
 
 ROWS = "rows"
 """Name of the dataset that a chart draws."""
@@ -67,91 +77,212 @@ def _with_densities(chart: Any, *groupby: str) -> Any:
     )
 
 
+NARROW = "-narrow"
+"""Ending of the name of a chart's form for narrow pages, where it has one."""
+ALL_METHODS = "all methods"
+
+
 def _accuracy(looks: dict[str, Style]) -> Any:
-    looks = {label: look for label, look in looks.items() if not look.dense}
-    encodings = encodings_of(looks)
+    """Return a row of panels per task, one for each family."""
+    return _accuracy_panels(_sparse(looks), families_of(_sparse(looks)))
+
+
+def _accuracy_narrow(looks: dict[str, Style]) -> Any:
+    """Return one panel per task, with all methods."""
+    return _accuracy_panels(_sparse(looks), [])
+
+
+def _sparse(looks: dict[str, Style]) -> dict[str, Style]:
+    return {label: look for label, look in looks.items() if not look.dense}
+
+
+def _accuracy_panels(looks: dict[str, Style], families: list[str]) -> Any:
+    encodings = encodings_of(looks, legend=False)
     sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
-    dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
-    own = sparse.transform_filter("datum.own")
     y = accuracy_axis("error", None)
     layers = alt.layer(
-        dense.mark_rule(style="reference").encode(y=y),
-        dense.mark_text(style="note", align="left", dy=-6, text="dense").encode(
-            x=alt.value(3), y=y
-        ),
-        # Two invisible points in every panel of a task, so that all panels have the same axis.
-        dense.mark_point(opacity=0).encode(y="least:Q"),
-        dense.mark_point(opacity=0).encode(y="most:Q"),
+        *_reference_layers("dense_error", axis=accuracy_axis("dense_error", None)),
         _density_range(sparse),
-        sparse.transform_filter("!datum.own")
-        .mark_line(style="background")
-        .encode(y=y, detail="entry:N"),
-        own.transform_filter(f"datum.n >= {MIN_SEEDS}")
-        .mark_area(opacity=0.16)
-        .encode(y="upper:Q", y2="lower:Q", color=encodings["color"]),
-        own.mark_line(strokeWidth=1.6).encode(
-            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
-        ),
-        own.mark_point(filled=True, size=34, opacity=1).encode(
-            y=y,
-            color=encodings["color"],
-            shape=encodings["shape"],
-            tooltip=tooltips("entry", "sparsity", "accuracy", "low", "high", "n"),
+        *_line_layers(sparse, encodings, y, "accuracy", bands=bool(families)),
+        *_names(
+            encodings,
+            ["task", "panel"],
+            accuracy_axis("placed", None),
+            "datum.least * pow(datum.most / datum.least, datum.place)",
+            {"x": _density(), "y": y},
         ),
         data=_rows(),
     )
-    # Intervals are clipped to the range of the means: their errors may be below 0.
+    panels = family_panels(_numbered(layers, "task", "panel"), families or [ALL_METHODS])
+    own = "datum.panel == datum.family" if families else "isValid(datum.family)"
+    facets: dict[str, Any] = {
+        "row": alt.Row("task:N", title="test accuracy", header=TASK_HEADER),
+        "column": alt.Column("panel:N", title=None, sort=families),
+        "spacing": {"row": 16, "column": 8},
+        "align": {"row": "all", "column": "each"},  # names of a family may be short
+    }
+    if not families:
+        facets = {"facet": alt.Facet("task:N", title=None, header=TASK_ABOVE), "columns": 2}
     return (
-        _with_densities(family_panels(layers, looks, "isValid(datum.sparsity)"))
+        _with_densities(panels)
+        .transform_calculate(own=f"{own} && isValid(datum.sparsity)")
         .transform_calculate(error=error("accuracy"))
-        .transform_joinaggregate(least="min(error)", most="max(error)", groupby=["task"])
-        .transform_calculate(least="datum.least / 1.25", most="datum.most * 1.1")
+        .transform_calculate(of_dense="isValid(datum.sparsity) ? null : datum.error")
+        .transform_joinaggregate(
+            least="min(error)", most="max(error)", dense_error="max(of_dense)", groupby=["task"]
+        )
         .transform_calculate(
+            least="datum.least / 1.25",
+            most="datum.most * 1.1",
+            has_dense="isValid(datum.dense_error)",
+        )
+        # Bands are clipped to the range of the means: one wide interval would flatten all lines.
+        .transform_calculate(
+            dense_error="isValid(datum.dense_error) ? datum.dense_error : datum.least",
             upper="clamp(1 - datum.high, datum.least, datum.most)",
             lower="clamp(1 - datum.low, datum.least, datum.most)",
         )
-        .properties(width=120, height=130)
-        .facet(
-            row=alt.Row("task:N", title="test accuracy", header=TASK_HEADER),
-            column=alt.Column("panel:N", title=None, sort=families_of(looks)),
-            spacing={"row": 16, "column": 8},
-        )
+        .transform_joinaggregate(ended="max(sparsity)", groupby=["task", "entry"])
+        .transform_calculate(end="log(datum.error / datum.least) / log(datum.most / datum.least)")
+        .properties(width=130 if families else 300, height=_height(looks, families, 130))
+        .facet(**facets)
         .resolve_scale(y="independent")
     )
 
 
-def _score(looks: dict[str, Style]) -> Any:
-    looks = {label: look for label, look in looks.items() if not look.dense}
-    encodings = encodings_of(looks)
-    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
-    own = sparse.transform_filter("isValid(datum.family)")
-    dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5), scale=_spare())
-    layers = alt.layer(
-        dense.mark_rule(style="reference").encode(y=y),
-        _density_range(sparse),
-        # All lines, since Vega warns about a layer without rows; coloured ones cover theirs.
-        sparse.mark_line(style="background").encode(y=y, detail="entry:N"),
-        _ends(own.transform_filter(f"datum.n >= {MIN_SEEDS}"), "value")
-        .mark_area(opacity=0.16)
-        .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
+def _numbered(chart: Any, *groupby: str) -> Any:
+    """Return a chart whose rows have a `number` in their panel; the first has a sparsity.
+
+    Vega warns about the axis of a layer without rows. So every layer has the first row of its
+    panel, and shows it only if it should (`_shown`).
+    """
+    order = [alt.SortField("sparsity", order="descending"), alt.SortField("entry")]
+    return chart.transform_window(
+        number="row_number()", sort=order, groupby=[*groupby], ignorePeers=True
+    )
+
+
+def _some(chart: Any, test: str) -> Any:
+    """Return a chart with the rows that pass a test, and the first of the panel."""
+    return chart.transform_filter(f"{test} || datum.number == 1")
+
+
+def _shown(test: str, opacity: float = 1) -> Any:
+    return alt.condition(test, alt.value(opacity), alt.value(0))
+
+
+def _reference_layers(field: str, axis: alt.Y) -> list[Any]:
+    """Return the line of the dense network, and the ends of the axis, which all panels share."""
+    first = alt.Chart().transform_filter("datum.number == 1")
+    dense = first.encode(y=axis, opacity=_shown("datum.has_dense"))
+    return [
+        dense.mark_rule(style="reference"),
+        dense.mark_text(style="note", align="left", dy=-6, text="dense").encode(x=alt.value(3)),
+        first.mark_point(opacity=0).encode(y="least:Q"),
+        first.mark_point(opacity=0).encode(y="most:Q"),
+    ]
+
+
+def _line_layers(
+    sparse: Any, encodings: dict[str, Any], y: alt.Y, *shown: str, bands: bool
+) -> list[Any]:
+    """Return the lines of other panels in grey, and the panel's own with points and intervals.
+
+    Intervals are bands, or bars where a panel has the methods of all families.
+    """
+    own = _some(sparse, "datum.own")
+    sure = _some(sparse, f"datum.own && datum.n >= {MIN_SEEDS}")
+    ends = {"y": "upper:Q", "y2": "lower:Q", "color": encodings["color"]}
+    interval = sure.mark_area() if bands else sure.mark_rule(strokeWidth=1)
+    return [
+        _some(sparse, "!datum.own").mark_line(style="background").encode(y=y, detail="entry:N"),
+        interval.encode(opacity=_shown("datum.own", 0.16 if bands else 0.4), **ends),
         own.mark_line(strokeWidth=1.6).encode(
-            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
+            y=y,
+            color=encodings["color"],
+            strokeDash=encodings["strokeDash"],
+            opacity=_shown("datum.own"),
         ),
-        own.mark_point(filled=True, size=34, opacity=1).encode(
+        own.mark_point(filled=True, size=34).encode(
             y=y,
             color=encodings["color"],
             shape=encodings["shape"],
-            tooltip=tooltips("entry", "sparsity", "metric", "value", "low", "high", "n"),
+            opacity=_shown("datum.own"),
+            tooltip=tooltips("entry", "sparsity", *shown, "low", "high", "n"),
+        ),
+    ]
+
+
+def _names(
+    encodings: dict[str, Any], groupby: list[str], axis: alt.Y, value: str, leader: Any
+) -> list[Any]:
+    """Return the names at the ends of lines; `value` is the axis's value at a name's place."""
+    test = "datum.own && datum.sparsity == datum.ended"
+    ends = placed_names(_some(alt.Chart(), test), "end", groupby, test)
+    shown = ends.transform_calculate(placed=value).encode(opacity=_shown(test))
+    return name_layers(shown, encodings, axis, leader)
+
+
+def _height(looks: dict[str, Style], families: Sequence[str], least: int) -> int:
+    """Return the height of panels of these families, or of one of all, that holds their names."""
+    panels: dict[str, list[str]] = {}
+    for label, look in looks.items():
+        panels.setdefault(look.family if families else "", []).append(label)
+    return panel_height(panels, least)
+
+
+def _score(looks: dict[str, Style]) -> Any:
+    looks = _sparse(looks)
+    encodings = encodings_of(looks, legend=False)
+    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
+    axis = {
+        "title": None,
+        "axis": alt.Axis(tickCount=5),
+        "scale": alt.Scale(zero=False, nice=False),
+    }
+    y = alt.Y("value:Q", **axis)
+    layers = alt.layer(
+        *_reference_layers("dense", axis=alt.Y("dense:Q", **axis)),
+        _density_range(sparse),
+        *_line_layers(sparse, encodings, y, "metric", "value", bands=False),
+        *_names(
+            encodings,
+            ["scored"],
+            alt.Y("placed:Q", title=None),
+            "datum.most - datum.place * (datum.most - datum.least)",
+            {"x": _density(), "y": y},
         ),
         data=_rows(),
     )
+    titled = _numbered(layers, "scored").transform_calculate(
+        scored="datum.task + '/' + datum.metric",
+        own="isValid(datum.family) && isValid(datum.sparsity)",
+        of_dense="isValid(datum.sparsity) ? null : datum.value",
+    )
     return (
-        _with_densities(
-            layers.transform_calculate(scored="datum.task + ': ' + datum.metric"), "scored"
+        _ends(_with_densities(titled, "scored"), "value")
+        # The axis shows the means and a margin: one wide interval would flatten all lines.
+        .transform_joinaggregate(
+            lowest="min(value)", highest="max(value)", dense="max(of_dense)", groupby=["scored"]
         )
-        .properties(width=300, height=180)
-        .facet(facet=alt.Facet("scored:N", title=None), columns=2)
+        .transform_calculate(
+            spare="datum.highest > datum.lowest ? (datum.highest - datum.lowest) / 8"
+            " : abs(datum.highest) / 8 || 1",
+            has_dense="isValid(datum.dense)",
+        )
+        .transform_calculate(
+            least="datum.lowest - datum.spare",
+            most="datum.highest + datum.spare",
+            dense="isValid(datum.dense) ? datum.dense : datum.lowest",
+        )
+        .transform_calculate(
+            upper="clamp(datum.upper, datum.least, datum.most)",
+            lower="clamp(datum.lower, datum.least, datum.most)",
+        )
+        .transform_joinaggregate(ended="max(sparsity)", groupby=["scored", "entry"])
+        .transform_calculate(end="(datum.most - datum.value) / (datum.most - datum.least)")
+        .properties(width=300, height=_height(looks, [], 180))
+        .facet(facet=alt.Facet("scored:N", title=None, header=TASK_ABOVE), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
 
@@ -165,6 +296,13 @@ TASK_HEADER = alt.Header(
     labelFontSize=11,
     titleFontWeight="normal",
 )
+MEASURED = (
+    "replace(replace(datum.measure, regexp(' ', 'g'), '\u00a0'), '/', '∕') + '/' + datum.task"
+)
+"""A measure and a task, as a title of which `TASK_LINES` breaks the task only."""
+TASK_BESIDE = alt.Header(
+    labelExpr=TASK_LINES, labelAngle=0, labelAlign="left", labelAnchor="middle", labelFontSize=11
+)
 TASK_ABOVE = alt.Header(labelExpr=TASK_LINES, labelFontSize=11)
 
 
@@ -173,7 +311,7 @@ def _cost(looks: dict[str, Style]) -> Any:
     x = alt.X(
         "cost:Q",
         title="training FLOPs (× dense)",
-        scale=alt.Scale(type="log", nice=False, padding=32),
+        scale=alt.Scale(type="log", nice=False, padding=8),
         axis=alt.Axis(format="~", values=COSTS, labelOverlap="greedy"),
     )
     y = accuracy_axis("error", "test accuracy")
@@ -185,30 +323,177 @@ def _cost(looks: dict[str, Style]) -> Any:
         tooltip=tooltips("entry", "sparsity", "cost", "accuracy", "n"),
     )
     front = alt.Chart().transform_filter("datum.front").encode(x=x, y=y)
+    # Nothing is above and to the left of the front, so names there cover no point.
+    named = (
+        _front_names(alt.Chart().transform_filter("datum.front"))
+        .transform_calculate(placed="datum.least * pow(datum.most / datum.least, datum.place)")
+        .encode(x=x)
+    )
+    placed = accuracy_axis("placed", None)
     layers = alt.layer(
+        alt.Chart().mark_point(opacity=0).encode(x="cheapest:Q", y="least:Q"),
+        alt.Chart().mark_point(opacity=0).encode(x="cheapest:Q", y="most:Q"),
         front.mark_line(style="front", interpolate="step-after"),
-        points.transform_filter("!datum.front").mark_point(filled=True, size=45, opacity=0.55),
+        named.mark_rule(style="leader", opacity=0.6, xOffset=-4, x2Offset=-12).encode(
+            y=y, y2="placed:Q", x2="cost:Q", color=encodings["color"]
+        ),
+        points.mark_point(filled=True, size=45, opacity=0.45),
         points.transform_filter("datum.front").mark_point(filled=True, size=80, opacity=1),
-        # Above and to the left of the front, names cover nothing.
-        # A point is not named if the next one costs hardly more.
-        front.transform_window(next="lead(cost)", sort=[alt.SortField("cost")], groupby=["task"])
-        .transform_filter("!isValid(datum.next) || datum.next > 1.12 * datum.cost")
-        .transform_calculate(
-            name="isValid(datum.sparsity) ? format(datum.sparsity, '~%') : 'dense'"
-        )
-        .mark_text(align="right", baseline="bottom", dx=-5, dy=-3, fontSize=10)
-        .encode(text="name:N"),
+        named.mark_text(align="right", baseline="middle", dx=-14, fontSize=10, limit=240).encode(
+            y=placed, text="name:N"
+        ),
         data=_rows(),
     )
     return (
-        layers.transform_calculate(error=error("accuracy"))
-        .properties(width=300, height=220)
-        .facet(facet=alt.Facet("task:N", title=None, header=TASK_ABOVE), columns=2)
+        _with_room(layers.transform_calculate(error=error("accuracy")))
+        .properties(width=400, height=280)
+        .facet(facet=alt.Facet("task:N", title=None, header=TASK_ABOVE), columns=3)
         .resolve_scale(x="independent", y="independent")
     )
 
 
+def _with_room(chart: Any) -> Any:
+    """Return a chart of costs whose axes leave room for the names of the front.
+
+    Names are at the left of their points, and move up until none covers another. `up` and `left`
+    are the fractions of the panel that this takes beyond the points; `end` and `number` are for
+    `_front_names`.
+    """
+    step = f"{FRONT_LINE} / child_height"
+    across = f"({FRONT_LETTER} * length(datum.name) + 20) / child_width"
+    return (
+        chart.transform_calculate(
+            name="datum.entry + (isValid(datum.sparsity) ? '  ' + format(datum.sparsity, '.3~%')"
+            " : '')"
+        )
+        .transform_window(
+            number="row_number()",
+            sort=[alt.SortField("error"), alt.SortField("entry")],
+            groupby=["task", "front"],
+            ignorePeers=True,
+        )
+        .transform_joinaggregate(
+            best="min(error)",
+            worst="max(error)",
+            cheap="min(cost)",
+            dear="max(cost)",
+            groupby=["task"],
+        )
+        .transform_calculate(
+            most="datum.worst * 1.1",
+            down="log(datum.error / datum.best) / log(datum.worst * 1.1 / datum.best)",
+            right="datum.dear > datum.cheap"
+            " ? log(datum.cost / datum.cheap) / log(datum.dear / datum.cheap) : 1",
+        )
+        .transform_calculate(
+            lacks_up=f"datum.front ? (datum.number * {step} - datum.down) / (1.02 - datum.down) : 0",
+            lacks_left=f"datum.front ? ({across} - datum.right) / (1.02 - datum.right) : 0",
+        )
+        .transform_joinaggregate(
+            most_up="max(lacks_up)", most_left="max(lacks_left)", groupby=["task"]
+        )
+        .transform_calculate(
+            up="clamp(datum.most_up, 0.05, 0.7)", left="clamp(datum.most_left, 0.03, 0.6)"
+        )
+        .transform_calculate(
+            least="datum.best / pow(datum.most / datum.best, datum.up / (1 - datum.up))",
+            cheapest="datum.cheap / pow(datum.dear > datum.cheap ? datum.dear / datum.cheap : 4,"
+            " datum.left / (1 - datum.left))",
+            end="datum.up + (1 - datum.up) * datum.down",
+        )
+    )
+
+
+def _front_names(front: Any) -> Any:
+    """Return the rows of the front with the places of their names, moved up only."""
+    order = {"sort": [alt.SortField("number")], "groupby": ["task"], "ignorePeers": True}
+    step = f"{FRONT_LINE} / child_height"
+    return (
+        front.transform_calculate(loose=f"datum.end - datum.number * {step}")
+        .transform_window(pulled="min(loose)", frame=[0, None], **order)
+        .transform_calculate(place=f"(datum.number - 0.6) * {step} + max(0, datum.pulled)")
+    )
+
+
+FRONT_LETTER = 6
+"""Mean width in pixels of a letter of a name on the front."""
+FRONT_LINE = 12
+"""Height in pixels of a name on the front."""
 COSTS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 3, 5, 10, 20, 50]
+
+
+def _controls(looks: dict[str, Style]) -> Any:
+    """Return a panel for each task and each pair of a method and its control."""
+    share = "format(datum.sparsity, '.3~%')"
+    y = alt.Y("share:N", title=None, sort=alt.SortField("sparsity"), axis=alt.Axis(ticks=False))
+    return (
+        _control_layers(y, share)
+        .properties(width=150, height=alt.Step(15))
+        .facet(
+            row=alt.Row("task:N", title=None, header=TASK_BESIDE),
+            column=alt.Column("pair:N", title=None, header=PAIR_HEADER),
+            spacing={"row": 10, "column": 14},
+        )
+        .resolve_scale(y="independent")
+    )
+
+
+def _controls_narrow(looks: dict[str, Style]) -> Any:
+    """Return a panel for each pair of a method and its control, with all tasks."""
+    share = "datum.task + ' ' + format(datum.sparsity, '.3~%')"
+    axis = alt.Axis(ticks=False, labelLimit=170)
+    return (
+        _control_layers(alt.Y("share:N", title=None, axis=axis), share)
+        .properties(width=180, height=alt.Step(14))
+        .facet(facet=alt.Facet("pair:N", title=None, header=PAIR_HEADER), columns=1)
+        .resolve_scale(y="independent")
+    )
+
+
+def _control_layers(y: alt.Y, share: str) -> Any:
+    verdicts = [str(one) for one in (Verdict.BETTER, Verdict.EQUIVALENT, Verdict.NO_DIFFERENCE,
+                                     Verdict.UNDECIDED, Verdict.WORSE)]  # fmt: skip
+    legend = alt.Legend(orient="bottom", columns=len(verdicts), symbolOpacity=1)
+
+    def scale(values: list[str]) -> alt.Scale:
+        return alt.Scale(domain=verdicts, range=values)
+
+    better, worse, other = (FAMILIES[f][0] for f in ("sparse to sparse", "resonance", "reference"))
+    colour = alt.Color(
+        "verdict:N", scale=scale([better, other, other, other, worse]), legend=legend
+    )
+    shapes = ["triangle-up", "square", "circle", "cross", "triangle-down"]
+    # Differences of a tenth of a point and of thirty are in one chart.
+    x = alt.X(
+        "difference:Q",
+        title="difference in points",
+        scale=alt.Scale(type="symlog", constant=0.5, zero=True, nice=False, padding=6),
+        axis=alt.Axis(values=DIFFERENCES, labelOverlap="greedy", format="~"),
+    )
+    base = alt.Chart().encode(y=y)
+    return alt.layer(
+        base.mark_rule(style="reference").encode(x=alt.datum(0), y=alt.Undefined),
+        _ends(base, "difference")
+        .mark_rule(style="interval")
+        .encode(x=alt.X("lower:Q", scale=x.scale), x2="upper:Q", color=colour),
+        base.mark_point(filled=True, size=50, opacity=1).encode(
+            x=x,
+            color=colour,
+            shape=alt.Shape("verdict:N", scale=scale(shapes), legend=legend),
+            tooltip=tooltips("method", "control", "task", "sparsity", "difference", "low", "high",
+                             "n", "verdict"),
+        ),
+        data=_rows(),
+    ).transform_calculate(pair="datum.method + '|minus ' + datum.control", share=share)  # fmt: skip
+
+
+DIFFERENCES = [-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100]
+PAIR_HEADER = alt.Header(
+    labelExpr="split(replace(replace(datum.value, '|', '~'), regexp('([^~]{1,20})( +|~|$)', 'g'),"
+    " '$1~'), '~')",
+    labelFontSize=11,
+)
+"""A method and its control, in lines of at most 20 characters."""
 
 
 def _rating(looks: dict[str, Style]) -> Any:
@@ -223,7 +508,7 @@ def _rating(looks: dict[str, Style]) -> Any:
 def _iqm(looks: dict[str, Style]) -> Any:
     x = alt.X(
         "mean:Q",
-        title="interquartile mean of accuracy (fraction of dense)",
+        title="interquartile mean ÷ dense",
         scale=alt.Scale(zero=False),
         axis=alt.Axis(format="~%"),
     )
@@ -263,20 +548,20 @@ def _win_rate(looks: dict[str, Style]) -> Any:
             "column:N",
             sort=None,
             title="… than this",
-            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=200, ticks=False, domain=False),
+            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=280, ticks=False, domain=False),
         ),
         y=alt.Y(
             "row:N",
             sort=None,
             title="this is better …",
-            axis=alt.Axis(labelLimit=200, ticks=False, domain=False),
+            axis=alt.Axis(labelLimit=280, ticks=False, domain=False),
         ),
     )
     pairs = base.transform_filter("isValid(datum.probability)")
     scale = alt.Scale(
         domain=[0, 0.5, 1], range=["#c8641a", "#f4f1ec", "#1f66ad"], interpolate="rgb"
     )
-    legend = alt.Legend(title=["probability"], format="~%", gradientLength=160)
+    legend = alt.Legend(title=["probability"], format="~%", gradientLength=200, orient="bottom")
     tiles = pairs.mark_rect().encode(
         color=alt.Color("probability:Q", scale=scale, legend=legend),
         tooltip=tooltips("row", "column", "probability", "low", "high"),
@@ -307,12 +592,20 @@ def _ranks(looks: dict[str, Style]) -> Any:
     scale = alt.Scale(zero=False, nice=False, padding=12)
     x = alt.X("rank:Q", axis=axis, scale=scale)
     method = data.transform_filter("datum.kind == 'method'")
-    groups = data.transform_filter("datum.kind == 'group'").mark_rule(style="group")
+    # Methods are there too, invisibly: Vega warns about an axis of a layer without rows.
+    groups = data.transform_filter("datum.kind != 'test'").transform_calculate(
+        **{
+            "from": "datum.kind == 'group' ? datum.from : datum.rank",
+            "to": "datum.kind == 'group' ? datum.to : datum.rank",
+        }
+    )
     layers = [
         method.transform_calculate(axis="0")
         .mark_rule(style="leader")
         .encode(x=x, y=alt.Y("axis:O", axis=None), y2="level:O", color=encodings["color"]),
-        groups.encode(x="from:Q", x2="to:Q", y=y),
+        groups.mark_rule(style="group").encode(
+            x="from:Q", x2="to:Q", y=y, opacity=_shown("datum.kind == 'group'")
+        ),
     ]
     for side in ("left", "right"):
         left = side == "left"
@@ -339,11 +632,11 @@ def _ranks(looks: dict[str, Style]) -> Any:
 
 
 def _profile(looks: dict[str, Style]) -> Any:
-    encodings = encodings_of(looks, lines=True)
+    encodings = encodings_of(looks, legend=False)
     x = alt.X(
         "threshold:Q",
         title="accuracy (fraction of dense)",
-        axis=alt.Axis(format="~%", tickCount=5),
+        axis=alt.Axis(format="~%", tickCount=5, labelFlush=True, labelOverlap="greedy"),
         scale=alt.Scale(zero=False, nice=False),
     )
     y = alt.Y(
@@ -353,25 +646,44 @@ def _profile(looks: dict[str, Style]) -> Any:
         scale=alt.Scale(domain=[0, 1]),
     )
     base = alt.Chart().encode(x=x)
-    own = base.transform_filter("datum.own")
+    own = base.transform_filter("datum.own")  # there is a panel for each family of the rows
+    # All lines end at 0. Names are in the order of the areas below lines, at their mean height.
+    ends = alt.Chart().transform_filter("datum.own && datum.threshold == datum.last")
+    named = placed_names(ends, "end", ["panel"], "true").transform_calculate(
+        placed="1 - datum.place"
+    )
+    key = {"color": encodings["color"], "strokeDash": encodings["strokeDash"]}
+    right, place = alt.value("width"), alt.Y("placed:Q", title=None)
     layers = alt.layer(
-        base.transform_filter("!datum.own")
-        .mark_line(style="background")
-        .encode(y=y, detail="entry:N"),
+        _some(base, "!datum.own").mark_line(style="background").encode(y=y, detail="entry:N"),
         _ends(own, "share")
         .mark_area(opacity=0.16)
         .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
         own.mark_line(strokeWidth=1.6).encode(
-            y=y,
-            color=encodings["color"],
-            strokeDash=encodings["strokeDash"],
-            tooltip=tooltips("entry", "threshold", "share", "low", "high"),
+            y=y, tooltip=tooltips("entry", "threshold", "share", "low", "high"), **key
         ),
+        named.mark_tick(orient="horizontal", size=20, thickness=1.6, xOffset=MARGIN + 10).encode(
+            x=right, y=place, **key
+        ),
+        named.mark_text(
+            align="left",
+            baseline="middle",
+            dx=MARGIN + 24,
+            fontSize=10,
+            lineHeight=LINE,
+            limit=LIMIT,
+        ).encode(x=right, y=place, text="words:N"),
         data=_rows(),
     )
     return (
-        family_panels(layers, looks)
-        .properties(width=200, height=150)
+        family_panels(
+            layers.transform_window(number="row_number()", groupby=["panel"]), families_of(looks)
+        )
+        .transform_calculate(own="datum.panel == datum.family")
+        .transform_joinaggregate(last="max(threshold)", groupby=["panel"])
+        .transform_joinaggregate(mean="mean(share)", groupby=["entry"])
+        .transform_calculate(end="1 - datum.mean")
+        .properties(width=200, height=_height(looks, families_of(looks), 150))
         .facet(facet=alt.Facet("panel:N", title=None, sort=families_of(looks)), columns=3)
     )
 
@@ -391,7 +703,7 @@ def _calibration(looks: dict[str, Style]) -> Any:
 
 
 def _shares() -> alt.Axis:
-    return alt.Axis(format="~%", tickCount=4)
+    return alt.Axis(format=".3~%", tickCount=3)
 
 
 def _spare() -> alt.Scale:
@@ -415,32 +727,26 @@ def _points(looks: dict[str, Style], x: alt.X, y: alt.Y, *shown: str) -> Any:
 
 
 def _by_measure(layers: list[Any], title: str | None) -> Any:
-    """Return one panel per measure and task.
+    """Return one panel per measure and task, in lines that end where the page does.
 
     Sorted by name: Vega misplaces panels of an explicit order if a task lacks a measure.
     """
     return (
         alt.layer(*layers, data=_rows())
+        .transform_calculate(measured=MEASURED)
         .properties(width=140, height=140)
-        .facet(
-            row=alt.Row(
-                "measure:N",
-                title=title,
-                header=alt.Header(
-                    labelFontWeight="normal", labelFontSize=11, titleFontWeight="normal"
-                ),
-            ),
-            column=alt.Column("task:N", title=None, header=TASK_ABOVE),
-            spacing=12,
-        )
+        .facet(facet=alt.Facet("measured:N", title=title, header=TASK_ABOVE), columns=4, spacing=12)
         .resolve_scale(x="independent", y="independent")
     )
 
 
 CHART_BUILDERS = {
     "accuracy": _accuracy,
+    "accuracy-narrow": _accuracy_narrow,
     "score": _score,
     "cost": _cost,
+    "controls": _controls,
+    "controls-narrow": _controls_narrow,
     "rating": _rating,
     "win_rate": _win_rate,
     "ranks": _ranks,
