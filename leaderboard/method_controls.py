@@ -21,11 +21,10 @@ def controlled(control: Entry, entries: Iterable[Entry]) -> list[Entry]:
     known = registry.methods()
     declared = known[control.method].control_of if control.method in known else ""
     own = SHUFFLED.sub("", control.settings).removeprefix(", ")
-    found = []
-    for one in entries:
-        same_terms = (one.tuned, one.older) == (control.tuned, control.older)
-        if not same_terms or one == control:
-            continue
-        if (one.method == declared and one.settings == control.settings) or (one.method == control.method and one.settings == own):
-            found.append(one)
-    return found
+    return [
+        one
+        for one in entries
+        if (one.tuned, one.older) == (control.tuned, control.older)
+        and (one.method, one.settings) in ((declared, control.settings), (control.method, own))
+        and one != control
+    ]

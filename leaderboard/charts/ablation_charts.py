@@ -12,7 +12,7 @@ from leaderboard.ablation_effects import SHUFFLE, DesignEffects
 from leaderboard.ablation_tables import control_label, has_control_cells
 from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
-from leaderboard.charts.board_specifications import ROWS
+from leaderboard.charts.panels import ROWS
 from leaderboard.score_text import heading
 from leaderboard.statistics.intervals import Interval
 

@@ -43,9 +43,9 @@ CHART_TEXTS = {
     "controls": ChartText(
         "Methods and their controls",
         "A method minus its control, which leaves out one ingredient: mean difference on the same "
-        "seeds with its 95 % interval, at most ± 100 points. Above 0 the method is better. Verdicts "
-        "are of paired t-tests at 5 %, Holm-corrected over all comparisons of this chart, with at "
-        f"least {MIN_SEEDS} common seeds.",
+        "seeds with its 95 % interval, at most ± 100 points. Above 0 the method is better. "
+        "Verdicts are of paired t-tests at 5 %, Holm-corrected over all comparisons of this "
+        f"chart, with at least {MIN_SEEDS} common seeds.",
     ),
     "rating": ChartText(
         "Rating",
