@@ -10,7 +10,7 @@ const resonanceFitting = (() => {
   const LINE = 11, BREAK = /(.{1,18})( +|$)/g;  // as in leaderboard/charts/end_labels.py
   const AXIS = 45, LETTER = 6.2;  // pixels of an axis's labels, and of a letter, on average
   const MOST_COLUMNS = 6;  // of a legend
-  const TIGHT = 105, LEAST = 110, MOST = 1000;  // widths of a panel: in a row per task, of others
+  const TIGHT = 105, LEAST = 90, MOST = 1000;  // widths of a panel: in a row per task, of others
 
   const distinct = (rows, field) =>
     new Set(rows.map((row) => row[field]).filter((x) => x !== undefined && x !== null));
@@ -37,7 +37,7 @@ const resonanceFitting = (() => {
     delete spec.description;
     const present = new Set(rows.flatMap((row) => [row.entry, row.row, row.column]));
     const legend = distinct(rows, "verdict").size ? distinct(rows, "verdict") : present;
-    const columns = Math.max(1, Math.floor(wide / (LETTER * longestOf(legend) + 40)));
+    const columns = tight && legend !== present ? 1 : Math.max(1, Math.floor(wide / (LETTER * longestOf(legend) + 40)));
     prune(spec, present, families, columns);
     spec.config = structuredClone(config);
     if (named) unit.height = heightOf(spec, unit.height, rows, families);

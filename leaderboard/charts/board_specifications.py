@@ -151,33 +151,30 @@ COSTS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 3, 5, 10, 20, 50]
 
 def _controls(looks: dict[str, Style]) -> Any:
     """Return a panel for each task and each pair of a method and its control."""
-    share = "format(datum.sparsity, '.3~%')"
-    y = alt.Y("share:N", title=None, sort=alt.SortField("sparsity"), axis=alt.Axis(ticks=False))
+    axis = alt.Axis(ticks=False, labelExpr="format(datum.value, '.3~%')")
     return (
-        _control_layers(y, share)
+        _control_layers(alt.Y("sparsity:O", title=None, axis=axis))
         .properties(width=150, height=alt.Step(15))
         .facet(
             row=alt.Row("task:N", title=None, header=TASK_BESIDE),
             column=alt.Column("pair:N", title=None, header=PAIR_HEADER),
             spacing={"row": 10, "column": 14},
         )
-        .resolve_scale(y="independent")
     )
 
 
 def _controls_narrow(looks: dict[str, Style]) -> Any:
     """Return a panel for each pair of a method and its control, with all tasks."""
-    share = "datum.task + ' ' + format(datum.sparsity, '.3~%')"
-    axis = alt.Axis(ticks=False, labelLimit=170)
+    axis = alt.Axis(ticks=False, labelLimit=220, labelFontSize=9)
     return (
-        _control_layers(alt.Y("share:N", title=None, axis=axis), share)
+        _control_layers(alt.Y("share:N", title=None, sort=None, axis=axis))
+        .transform_calculate(share="format(datum.sparsity, '.3~%') + ' ' + datum.task")
         .properties(width=180, height=alt.Step(14))
         .facet(facet=alt.Facet("pair:N", title=None, header=PAIR_HEADER), columns=1)
-        .resolve_scale(y="independent")
     )
 
 
-def _control_layers(y: alt.Y, share: str) -> Any:
+def _control_layers(y: alt.Y) -> Any:
     verdicts = [str(one) for one in (Verdict.BETTER, Verdict.EQUIVALENT, Verdict.NO_DIFFERENCE,
                                      Verdict.UNDECIDED, Verdict.WORSE)]  # fmt: skip
     legend = alt.Legend(orient="bottom", columns=len(verdicts), symbolOpacity=1)
@@ -196,23 +193,27 @@ def _control_layers(y: alt.Y, share: str) -> Any:
         "difference:Q",
         title="difference in points",
         scale=symmetric,
-        axis=alt.Axis(values=DIFFERENCES, labelOverlap="greedy", format="~"),
+        axis=alt.Axis(values=DIFFERENCES, labelOverlap="greedy", format="d"),
     )
     base = alt.Chart().encode(y=y)
-    return alt.layer(
-        base.mark_rule(style="reference").encode(x=alt.datum(0), y=alt.Undefined),
-        with_ends(base, "difference")
-        .mark_rule(style="interval")
-        .encode(x=alt.X("lower:Q", scale=symmetric), x2="upper:Q", color=colour),
-        base.mark_point(filled=True, size=50, opacity=1).encode(
+    layers = alt.layer(
+        alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),
+        base.mark_rule(style="interval", invalid=None).encode(
+            x=alt.X("lower:Q", scale=symmetric), x2="upper:Q", color=colour
+        ),
+        base.mark_point(filled=True, size=50, opacity=1, invalid=None).encode(
             x=x,
             color=colour,
             shape=alt.Shape("verdict:N", scale=scale(shapes), legend=legend),
-            tooltip=tooltips("method", "control", "task", "sparsity", "difference", "low", "high",
-                             "n", "verdict"),
+            tooltip=tooltips(
+                "method", "control", "task", "sparsity", "difference", "low", "high", "n", "verdict"
+            ),
         ),
         data=rows_data(),
-    ).transform_calculate(pair="datum.method + '|minus ' + datum.control", share=share)  # fmt: skip
+    )
+    return with_ends(layers, "difference").transform_calculate(
+        pair="datum.method + '|minus ' + datum.control"
+    )  # fmt: skip
 
 
 DIFFERENCES = [-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100]

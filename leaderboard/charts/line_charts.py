@@ -134,7 +134,7 @@ def _accuracy_panels(looks: dict[str, Style], families: list[str]) -> Any:
         .transform_calculate(end="log(datum.error / datum.least) / log(datum.most / datum.least)")
         .properties(width=130 if families else 300, height=_height(looks, families, 130))
         .facet(**facets)
-        .resolve_scale(y="independent")
+        .resolve_scale(**{"y": "independent"} | ({} if families else {"x": "independent"}))
     )
 
 
