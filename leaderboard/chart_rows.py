@@ -48,8 +48,6 @@ ROBUST = {
     "test_accuracy_corrupted": "corrupted images",
     "test_accuracy_fgsm_8_255": "FGSM, ε = 8/255",
 }
-UNBOUNDED = frozenset({"test_r2"})
-"""Metrics that may be arbitrarily far below 0, and are 1 at best; others are 0 or more."""
 METHOD, CONTROL = "method", "control"
 """The two of a comparison of `controls`."""
 CALIBRATION = {"test_ece": "ECE", "test_nll": "NLL (nats)"}
@@ -375,9 +373,8 @@ def _interval(cell: Cell, name: str) -> Interval:
 
 def _ends(metric: Column, name: str) -> tuple[float, float]:
     """Return the least and the greatest value that a metric can have, as a chart shows it."""
-    if metric.unit == "percent":
-        return (0, 100 if name == "value" else 1)
-    return (-math.inf, 1) if metric.name in UNBOUNDED else (0, math.inf)
+    least, most = metric.possible
+    return (least, 100 * most if metric.unit == "percent" and name == "value" else most)
 
 
 def _cells(board: Board, selection: ChartSelection) -> list[PlacedCell]:
