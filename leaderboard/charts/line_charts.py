@@ -101,7 +101,7 @@ def _accuracy_panels(looks: dict[str, Style], families: list[str]) -> Any:
         ),
         data=rows_data(),
     )
-    panels = family_panels(_numbered(layers, "task", "panel"), families or [ALL_METHODS])
+    panels = family_panels(_numbered(layers), families or [ALL_METHODS])
     own = "datum.panel == datum.family" if families else "isValid(datum.family)"
     facets: dict[str, Any] = {
         "row": alt.Row("task:N", title="test accuracy", header=TASK_HEADER),
@@ -138,11 +138,11 @@ def _accuracy_panels(looks: dict[str, Style], families: list[str]) -> Any:
     )
 
 
-def _numbered(chart: Any, *groupby: str) -> Any:
-    """Return a chart whose rows have a `number` in their panel; the first has a sparsity."""
+def _numbered(chart: Any) -> Any:
+    """Return a chart whose rows have a `number` in their task; the first has a sparsity."""
     order = [alt.SortField("sparsity", order="descending"), alt.SortField("entry")]
     return chart.transform_window(
-        number="row_number()", sort=order, groupby=[*groupby], ignorePeers=True
+        number="row_number()", sort=order, groupby=["task"], ignorePeers=True
     )
 
 
@@ -235,7 +235,7 @@ def score(looks: dict[str, Style]) -> Any:
         ),
         data=rows_data(),
     )
-    titled = _numbered(layers, "scored").transform_calculate(
+    titled = _numbered(layers).transform_calculate(
         scored="datum.task + '/' + datum.metric",
         own="isValid(datum.family) && isValid(datum.sparsity)",
         of_dense="isValid(datum.sparsity) ? null : datum.value",
@@ -314,9 +314,7 @@ def profile(looks: dict[str, Style]) -> Any:
         data=rows_data(),
     )
     return (
-        family_panels(
-            layers.transform_window(number="row_number()", groupby=["panel"]), families_of(looks)
-        )
+        family_panels(layers.transform_window(number="row_number()", groupby=[]), families_of(looks))
         .transform_calculate(own="datum.panel == datum.family")
         .transform_joinaggregate(last="max(threshold)", groupby=["panel"])
         .transform_joinaggregate(mean="mean(share)", groupby=["entry"])

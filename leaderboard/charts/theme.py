@@ -28,8 +28,8 @@ Found by a search for colours that stay apart (CIEDE2000 of about 7, whichever t
 simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009), with a contrast of 3:1 to
 white and to the dark page. Tests measure both."""
 OTHERS = (
-    ("#7c8a2e", "#69761c", "#909e42"),
-    ("#2f8f97", "#187c84", "#49a3ab"),
+    ("#7a872e", "#67741c", "#8b983e"),
+    ("#2a8b93", "#137880", "#429ea6"),
     ("#c0564f", "#aa433d", "#d66a62"),
 )
 """Colours of families that plug-ins add; these are not measured against the others."""
