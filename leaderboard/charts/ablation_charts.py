@@ -13,7 +13,7 @@ from leaderboard.ablation_effects import SHUFFLE, DesignEffects
 from leaderboard.ablation_tables import control_label, has_control_cells
 from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
-from leaderboard.charts.panels import ROWS
+from leaderboard.charts.panels import ROWS, shown_if
 from leaderboard.charts.theme import FAMILIES
 from leaderboard.score_text import heading
 from leaderboard.statistics.intervals import Interval
@@ -267,14 +267,16 @@ def _main_effects(rows: list[Row], metric: Column) -> Any:
     y = alt.Y("mean:Q", title=heading(metric), scale=alt.Scale(zero=False))
     shared = alt.Chart().encode(x=x)
     layers = alt.layer(
-        shared.mark_line(color=COLOUR, strokeWidth=1.6).encode(y=y),
-        shared.mark_rule(style="interval", color=COLOUR).encode(y="low:Q", y2="high:Q"),
-        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR).encode(
+        shared.mark_line(color=COLOUR, strokeWidth=1.6, invalid=None).encode(y=y),
+        shared.mark_rule(style="interval", color=COLOUR, invalid=None).encode(
+            y="low:Q", y2="high:Q"
+        ),
+        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR, invalid=None).encode(
             y=y, tooltip=_tips(metric, "factor", "level", "mean", "low", "high", "n")
         ),
-        shared.transform_filter("datum.base")
-        .mark_point(size=170, opacity=1, color=COLOUR)
-        .encode(y=y),
+        shared.mark_point(size=170, color=COLOUR, invalid=None).encode(
+            y=y, opacity=shown_if("datum.base")
+        ),
         data=_data(),
     )
     return (
@@ -296,19 +298,18 @@ def _heat(rows: list[Row], metric: Column) -> Any:
         legend=alt.Legend(title=_difference_title(metric), orient="bottom", gradientLength=220),
     )
     layers = alt.layer(
-        shared.mark_rect().encode(
+        shared.mark_rect(invalid=None).encode(
             color=colour,
             tooltip=_tips(metric, "first", "second", "mean", "change", "low", "high", "n"),
         ),
-        shared.transform_filter("datum.base").mark_rect(
-            filled=False, stroke="#1c1c1c", strokeWidth=2.5
+        # Without filters: Vega warns where layers of a panel have different rows.
+        shared.mark_rect(filled=False, stroke="#1c1c1c", strokeWidth=2.5, invalid=None).encode(
+            opacity=shown_if("datum.base")
         ),
-        shared.transform_filter("datum.strong")
-        .mark_text(color="white")
-        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
-        shared.transform_filter("!datum.strong")
-        .mark_text(color="#1c1c1c")
-        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
+        shared.mark_text(invalid=None).encode(
+            text=alt.Text("mean:Q", format=_cell_format(metric)),
+            color=alt.condition("datum.strong", alt.value("#ffffff"), alt.value("#1c1c1c")),
+        ),
         data=_data(),
     )
     return _by_pair(layers.properties(width=alt.Step(110), height=alt.Step(36)), rows, columns=2)
@@ -329,9 +330,9 @@ def _interaction(rows: list[Row], metric: Column) -> Any:
     own = alt.XOffset("second:N", sort=alt.SortField("second_order"))  # the levels of the panel
     shared = alt.Chart().encode(x=x, color=colour, xOffset=own)
     layers = alt.layer(
-        shared.mark_line(strokeWidth=1.6).encode(y=y),
-        shared.mark_rule(opacity=0.5).encode(y="lower:Q", y2="upper:Q"),
-        shared.mark_point(filled=True, size=46, opacity=1).encode(
+        shared.mark_line(strokeWidth=1.6, invalid=None).encode(y=y),
+        shared.mark_rule(opacity=0.5, invalid=None).encode(y="lower:Q", y2="upper:Q"),
+        shared.mark_point(filled=True, size=46, opacity=1, invalid=None).encode(
             y=y, tooltip=_tips(metric, "first", "second", "mean", "low", "high", "n")
         ),
         data=_data(),

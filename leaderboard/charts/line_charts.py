@@ -314,7 +314,9 @@ def profile(looks: dict[str, Style]) -> Any:
         data=rows_data(),
     )
     return (
-        family_panels(layers.transform_window(number="row_number()", groupby=[]), families_of(looks))
+        family_panels(
+            layers.transform_window(number="row_number()", groupby=[]), families_of(looks)
+        )
         .transform_calculate(own="datum.panel == datum.family")
         .transform_joinaggregate(last="max(threshold)", groupby=["panel"])
         .transform_joinaggregate(mean="mean(share)", groupby=["entry"])
