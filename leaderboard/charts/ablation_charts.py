@@ -312,7 +312,8 @@ def _heat(rows: list[Row], metric: Column) -> Any:
         ),
         data=_data(),
     )
-    return _by_pair(layers.properties(width=alt.Step(110), height=alt.Step(36)), rows, columns=2)
+    levels = max(row["first_order"] for row in rows) + 1
+    return _by_pair(layers.properties(width=300, height=34 * levels), rows, columns=2)
 
 
 def _interaction(rows: list[Row], metric: Column) -> Any:
