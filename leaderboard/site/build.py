@@ -37,7 +37,7 @@ from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.index_page import FurtherPage, index_page
-from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
+from leaderboard.pages.paper_view import PaperSection, PaperStudy, paper_page, paper_sections
 from leaderboard.pages.signals_page import ABOUT, PAGE, TITLE, signals_page
 from leaderboard.pages.signals_page import named_charts as named_signal_charts
 from leaderboard.pages.task_and_method_pages import (
@@ -183,8 +183,10 @@ def _write(
         drawn = _draw_boards(pictures, groups)
         _write_assets(folder)
         views = [view for group in groups for view in board_views(group, placed)]
-        tables = _write_boards(folder, views, content.tunings)
-        _write_paper(folder, groups, tables, drawn)
+        _write_boards(folder, views, content.tunings)
+        studies = [PaperStudy(s.name, s.question, s.trials.keys()) for s in content.studies]
+        shown = [one.record for one in placed if one.on_board]
+        _write_paper(folder, groups, paper_sections(studies, shown, groups, tuned), drawn)
         further = _write_ablations(folder, pictures, content.ablations, records)
         further += _write_tunings(folder, content, records, _methods(views))
         further += _write_signals(folder, pictures, content.signals(signals))
@@ -249,17 +251,14 @@ def _methods(boards: Sequence[BoardView]) -> set[str]:
     return {entry.method for one in boards for entry, _ in one.board.rows}
 
 
-def _write_boards(
-    folder: SiteFolder, boards: list[BoardView], tuned: Sequence[Tuning]
-) -> list[PaperTable]:
-    """Write the pages of tasks and methods; return the tables of the paper view."""
+def _write_boards(folder: SiteFolder, boards: list[BoardView], tuned: Sequence[Tuning]) -> None:
+    """Write the pages of tasks and methods."""
     folder.write("assets/task_chart_data.js", chart_data_script([one.board for one in boards]))
     for one in boards:
         folder.write(one.page, task_page(one, boards))
     for method in sorted(_methods(boards)):
         links = [(t.settings.name, tuning_address(t)) for t in tuned if method in t.methods]
         folder.write(page_name("methods", method), method_page(method, boards, links))
-    return [paper_table(one.board, one.summary_table) for one in boards]
 
 
 def _draw_boards(pictures: PictureFiles, groups: Sequence[BoardGroup]) -> dict[str, list[str]]:
@@ -275,11 +274,11 @@ def _draw_boards(pictures: PictureFiles, groups: Sequence[BoardGroup]) -> dict[s
 def _write_paper(
     folder: SiteFolder,
     groups: Sequence[BoardGroup],
-    tables: Sequence[PaperTable],
+    sections: Sequence[PaperSection],
     drawn: Mapping[str, Sequence[str]],
 ) -> None:
     """Write the paper view with its tables; `drawn` are the charts of each group's page."""
-    for table in tables:
+    for table in (table for section in sections for table in section.tables):
         folder.write(f"{table.name}.tex", table.latex)
         folder.write(f"{table.name}.md", table.markdown)
     texts = {}
@@ -288,7 +287,7 @@ def _write_paper(
         for name in drawn[group.page]:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
-    folder.write("paper.html", paper_page(tables, texts))
+    folder.write("paper.html", paper_page(sections, texts))
 
 
 def _write_ablations(

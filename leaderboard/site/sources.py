@@ -31,6 +31,7 @@ from suite.results.metadata_store import EVALUATIONS, documents
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation, parse_evaluation
+from suite.results.stored_studies import StoredStudy, stored_studies
 from suite.tuning.schema import Tuning, load_tunings
 
 
@@ -83,6 +84,7 @@ class Source:
         tunings: of the store, and of bundles those that tested some of their shown records.
         tuning_senders: who sent a tuning, by its name; the store's are not there.
         ablations: of the store, and of bundles.
+        studies: of the store, without those that vary a method.
         senders: who sent each bundle.
         stored: the trials of the store; None without one.
         selection: which trials of the store are shown, and which of all are on no board.
@@ -117,6 +119,7 @@ class Source:
         self.stored = StoredTrials(store, root) if store else None
         self.tunings: list[Tuning] = []
         self.ablations: list[ShownAblation] = []
+        self.studies: list[StoredStudy] = []
         self._evaluations: dict[str, list[Evaluation]] = {}
         self.selection = Selection()
         if store is not None:
@@ -126,6 +129,7 @@ class Source:
             self.selection = replace(self.selection, apart=self._apart(ablation_trials(every)))
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
+            self.studies = [one for one in self.studies if one.name == only]
         self.tuning_senders: dict[str, Sender] = {}
         self._add_sent_tunings()
         if only:
@@ -137,6 +141,7 @@ class Source:
         self.tunings, tunings = load_tunings(store)
         found, designs = ablations(store)
         self.ablations = [ShownAblation(one) for one in found]
+        self.studies = [one for one in stored_studies(store)[0] if not one.varies]
         evaluations, measured = documents(store, EVALUATIONS, parse_evaluation)
         for one in evaluations.values():
             self._evaluations.setdefault(one.key, []).append(one)
