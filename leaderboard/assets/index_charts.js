@@ -20,6 +20,8 @@ const resonanceCharts = (() => {
     const state = { name, data, selection, asTable: before?.asTable ?? false,
       view: before?.view ?? null, turn: (before?.turn ?? 0) + 1 };
     drawn.set(element, state);
+    // Most methods have no control, and then there is nothing to say about them.
+    element.hidden = name === "controls" && data.entries.every((one) => !one.control_of.length);
     return show(element, state);
   }
 
