@@ -276,9 +276,8 @@ def controls(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[R
     ):
         found = claim.comparison.difference
         if found is not None:
-            points = [
-                100 * x if x is not None else None for x in (found.mean, found.low, found.high)
-            ]
+            low, high = (None if x is None else 100 * x for x in (found.low, found.high))
+            points = Interval(100 * found.mean, low, high, found.n)
             rows.append(
                 {
                     "method": method.label,
@@ -286,7 +285,7 @@ def controls(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[R
                     "control": control.label,
                     "task": claim.task,
                     "sparsity": claim.sparsity,
-                    **_spread("difference", Interval(*points, found.n), (-100, 100)),
+                    **_spread("difference", points, (-100, 100)),
                     "n": found.n,
                     "verdict": str(claim.verdict),
                 }

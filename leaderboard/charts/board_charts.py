@@ -9,7 +9,8 @@ from typing import Any
 
 from leaderboard.boards import Board
 from leaderboard.chart_rows import ALL, CHART_ROWS, ChartSelection, Row
-from leaderboard.charts.board_specifications import CHART_BUILDERS, NARROW, ROWS, specification
+from leaderboard.charts.board_specifications import CHART_BUILDERS, NARROW, specification
+from leaderboard.charts.panels import ROWS
 from leaderboard.charts.theme import Style, styles, themes
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 

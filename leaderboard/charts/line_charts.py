@@ -216,7 +216,7 @@ def score(looks: dict[str, Style]) -> Any:
     looks = _sparse(looks)
     encodings = encodings_of(looks, legend=False)
     sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
-    axis = {
+    axis: dict[str, Any] = {
         "title": None,
         "axis": alt.Axis(tickCount=5),
         "scale": alt.Scale(zero=False, nice=False),

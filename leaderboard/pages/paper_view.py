@@ -88,7 +88,8 @@ def paper_sections(
     `results` are those on the boards of `groups`; `tuned` is as for `Boards`. A trial of several
     studies is in the tables of each.
     """
-    sections, of_studies = [], set()
+    sections: list[PaperSection] = []
+    of_studies: set[str] = set()
     for study in studies:
         own = [one for one in results if one.key in study.keys]
         of_studies.update(one.key for one in own)

@@ -7,7 +7,8 @@ from leaderboard.board_columns import SCORE
 from leaderboard.boards import Entry
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS, board_charts, specifications
-from leaderboard.charts.board_specifications import CHART_BUILDERS, ROWS
+from leaderboard.charts.board_specifications import CHART_BUILDERS
+from leaderboard.charts.panels import ROWS
 from leaderboard.charts.pictures import pictures
 from leaderboard.charts.theme import styles, theme
 from suite.experiments import registry
