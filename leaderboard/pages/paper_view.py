@@ -116,8 +116,12 @@ def _section(title: str, text: str, groups: Sequence[BoardGroup], study: str = "
         for group in groups
         for board in group.boards
     ]
-    found = [explanation(group.claims, len(group.boards)) for group in groups]
-    return PaperSection(title, text, list(dict.fromkeys(found)), tables)
+    terms = [f"{group.terms.heading}: " if len(groups) > 1 else "" for group in groups]
+    explanations = [
+        which + explanation(group.claims, len(group.boards))
+        for which, group in zip(terms, groups, strict=True)
+    ]
+    return PaperSection(title, text, explanations, tables)
 
 
 def explanation(claims: BoardClaims, tables: int = 1) -> str:
