@@ -1,5 +1,6 @@
 """The columns that a leaderboard can show, and how each is read from a record."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -76,6 +77,13 @@ class Column:
     def counted(self) -> bool:
         """Whether its values are counts of test examples."""
         return self.name in COUNTED
+
+    @property
+    def possible(self) -> tuple[float, float]:
+        """The least and the greatest value that there can be: intervals end there."""
+        if self.name.startswith("test_r2"):
+            return (-math.inf, 1.0)
+        return (0.0, 1.0 if self.unit == "percent" else math.inf)
 
     @property
     def fraction(self) -> bool:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.board_columns import SCORE
+from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import Board, Cell, Entry, PlacedCell
+from leaderboard.method_controls import controlled
 from leaderboard.page_data import rounded
 from leaderboard.pooled_scores import pooled_scores
-from leaderboard.score_text import caption
+from leaderboard.score_text import caption, default_rope
 from leaderboard.statistics.aggregates import (
     average_ranks,
     interquartile_mean,
@@ -33,18 +34,22 @@ from leaderboard.statistics.aggregates import (
     ratings,
     win_rates,
 )
+from leaderboard.statistics.families import FamilyCell, against_reference
 from leaderboard.statistics.intervals import Interval, mean_interval
 
 Row = dict[str, Any]
 RunsByEntry = dict[str, dict[str, list[float]]]
 """Entry's label → task's title → scores of its runs."""
 
+ANYTHING = (-math.inf, math.inf)
 THRESHOLDS = 60
 """Steps of a performance profile."""
 ROBUST = {
     "test_accuracy_corrupted": "corrupted images",
     "test_accuracy_fgsm_8_255": "FGSM, ε = 8/255",
 }
+METHOD, CONTROL = "method", "control"
+"""The two of a comparison of `controls`."""
 CALIBRATION = {"test_ece": "ECE", "test_nll": "NLL (nats)"}
 
 
@@ -82,7 +87,7 @@ ALL = ChartSelection()
 def accuracy(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, n, accuracy, low, high; dense without a sparsity.
 
-    Without an entry that has a sparsity there are no rows.
+    A task without an entry that has a sparsity has no rows.
     """
     return _against_sparsity(selection.by_accuracy(boards), selection, "accuracy")
 
@@ -98,14 +103,17 @@ def score(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]
 
 
 def _against_sparsity(boards: Sequence[Board], selection: ChartSelection, name: str) -> list[Row]:
-    rows = [
-        _place(board, entry)
-        | {"sparsity": sparsity, "n": len(cell.runs)}
-        | _spread(name, _interval(cell, name))
-        for board in boards
-        for entry, sparsity, cell in _cells(board, selection)
-    ]
-    return rows if any(row["sparsity"] is not None for row in rows) else []
+    rows = []
+    for board in boards:
+        here = [
+            _place(board, entry)
+            | {"sparsity": sparsity, "n": len(cell.runs)}
+            | _spread(name, _interval(cell, name), _ends(board.metric, name))
+            for entry, sparsity, cell in _cells(board, selection)
+        ]
+        if any(row["sparsity"] is not None for row in here):
+            rows += here
+    return rows
 
 
 def cost(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
@@ -246,6 +254,65 @@ def iqm(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     ]
 
 
+def controls(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
+    """Return method, family, control, task, sparsity, difference, low, high, n, verdict.
+
+    A method minus its control on the same seeds, in points, on tasks that rank by a fraction. All
+    that are shown are one family of comparisons with a reference, the control.
+    """
+    cells: list[FamilyCell] = []
+    pairs = []
+    for board in selection.boards(boards):
+        entries = sorted((e for e, _ in board.rows), key=lambda entry: entry.label)
+        for control in entries if board.metric.fraction else []:
+            for method in controlled(control, entries):
+                if selection.competes(control) and selection.competes(method):
+                    for cell in _control_cells(board, selection, method, control):
+                        cells.append(cell)
+                        pairs.append((method, control))
+    rows = []
+    for (method, control), claim in zip(
+        pairs, against_reference(cells, CONTROL).claims, strict=True
+    ):
+        found = claim.comparison.difference
+        if found is not None:
+            low, high = (None if x is None else 100 * x for x in (found.low, found.high))
+            points = Interval(100 * found.mean, low, high, found.n)
+            rows.append(
+                {
+                    "method": method.label,
+                    "family": method.family,
+                    "control": control.label,
+                    "task": claim.task,
+                    "sparsity": claim.sparsity,
+                    **_spread("difference", points, (-100, 100)),
+                    "n": found.n,
+                    "verdict": str(claim.verdict),
+                }
+            )
+    return sorted(rows, key=lambda row: (row["method"], row["control"]))  # stable
+
+
+def _control_cells(
+    board: Board, selection: ChartSelection, method: Entry, control: Entry
+) -> list[FamilyCell]:
+    """Return the cells that have a method and its control, with these two alone."""
+    by_entry = dict(board.rows)
+    found = []
+    for place, sparsity in enumerate(board.sparsities):
+        wanted = selection.sparsities is None or sparsity in selection.sparsities
+        two = [by_entry[entry][place] for entry in (control, method)]
+        scores = {
+            name: cell.by_seed
+            for name, cell in zip((CONTROL, METHOD), two, strict=True)
+            if cell and cell.runs
+        }
+        if wanted and len(scores) == len(two):
+            rope = default_rope(board.metric)
+            found.append(FamilyCell(board.title, sparsity, scores, rope, board.resolution))
+    return found
+
+
 def robustness(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, measure, accuracy, robust (accuracy), n."""
     rows = []
@@ -275,7 +342,7 @@ def calibration(boards: Sequence[Board], selection: ChartSelection = ALL) -> lis
                         _place(board, entry)
                         | {"sparsity": sparsity, "measure": measure, "n": len(values)}
                         | {"accuracy": statistics.fmean(cell.scores)}
-                        | _spread("value", mean_interval(values))
+                        | _spread("value", mean_interval(values), _ends(NAMED_COLUMNS[name], name))
                     )
     return rows
 
@@ -284,6 +351,7 @@ CHART_ROWS: Mapping[str, Callable[[Sequence[Board], ChartSelection], list[Row]]]
     "accuracy": accuracy,
     "score": score,
     "cost": cost,
+    "controls": controls,
     "rating": rating,
     "win_rate": win_rate,
     "ranks": ranks,
@@ -302,6 +370,12 @@ def _interval(cell: Cell, name: str) -> Interval:
     return mean_interval(values, resolution=factor * cell.resolution)
 
 
+def _ends(metric: Column, name: str) -> tuple[float, float]:
+    """Return the least and the greatest value that a metric can have, as a chart shows it."""
+    least, most = metric.possible
+    return (least, 100 * most if metric.unit == "percent" and name == "value" else most)
+
+
 def _cells(board: Board, selection: ChartSelection) -> list[PlacedCell]:
     """Return a board's finished cells of the selection; the dense network's once, always."""
     found = (place for place in board.cells() if place.cell.runs and selection.shows(place))
@@ -312,8 +386,12 @@ def _place(board: Board, entry: Entry) -> Row:
     return {"task": board.title, "entry": entry.label, "family": entry.family}
 
 
-def _spread(name: str, interval: Interval) -> Row:
-    return {name: interval.mean, "low": interval.low, "high": interval.high}
+def _spread(name: str, interval: Interval, ends: tuple[float, float] = ANYTHING) -> Row:
+    """Return a mean and its interval, which ends where possible values do."""
+    low, high = (
+        None if x is None else min(max(x, ends[0]), ends[1]) for x in (interval.low, interval.high)
+    )
+    return {name: interval.mean, "low": low, "high": high}
 
 
 def _values(cell: Cell, name: str) -> list[float]:

@@ -10,7 +10,8 @@ as in Python. The content is::
     tasks        name, settings, title, page, score (name of the column that it ranks by),
                  flops_budget (0 at equal steps), dense (means of the dense trials by column),
                  resolution (step between its values, 0 if unknown), sparsities
-    entries      method, settings, tuned, title, label, family, dense, zeros, page
+    entries      method, settings, tuned, title, label, family, dense, zeros, page,
+                 control_of (labels of those that it is a control of)
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
     marks        task, entry, sparsity; failed, outdated, off_budget, no_update: messages of trials
@@ -26,6 +27,7 @@ from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
 from leaderboard.boards import Board, Excluded
+from leaderboard.method_controls import controlled
 from suite import __version__
 
 DIGITS = 7
@@ -106,6 +108,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "dense": entry.dense,
                 "zeros": entry.zeros,
                 "page": page_name("methods", entry.method),
+                "control_of": [one.label for one in controlled(entry, entries)],
             }
             for entry in entries
         ],

@@ -27,23 +27,21 @@ window.resonanceFigure = (name, title, text, pdf) => {
   return Object.assign(made, { figure, drawing, tools });
 };
 
-/* Return the legend of a chart that has no room at its side, `wide` pixels in all: below it, in
-   columns that fit beside the labels of its axis. */
-window.resonanceLegendBelow = (wide) =>
-  ({ orient: "bottom", columns: Math.max(1, Math.floor((wide - 110) / 190)) });
-
-/* Draw a specification into a figure; to a screen reader the picture is one element. `legend`
-   overrides the theme's legend; left out, it is below the chart where the figure is narrow. */
-window.resonanceDraw = async (one, specification, themes, legend) => {
+/* Draw a specification into a figure of `wide` pixels; to a screen reader the picture is one
+   element. Where the figure is narrow, legends at the side of the chart go below it. */
+window.resonanceDraw = async (
+  one, specification, themes, wide = resonanceScheme.width(one.drawing),
+) => {
   const { drawing, label, tools } = one, theme = resonanceScheme.theme();
-  const wide = resonanceScheme.width(drawing);
-  const placed = legend ?? (wide < 640 ? window.resonanceLegendBelow(wide) : {});
+  const columns = Math.max(1, Math.floor((wide - 110) / 190));
+  const legend = wide < 640 ? { orient: "bottom", columns } : {};
   const styled = (config) =>
-    ({ ...specification, config: { ...config, legend: { ...config.legend, ...placed } } });
-  one.picture = styled(themes.picture);
-  await window.vegaEmbed(drawing, styled(themes[theme]), {
+    ({ ...specification, config: { ...config, legend: { ...config.legend, ...legend } } });
+  const { view } = await window.vegaEmbed(drawing, styled(themes[theme]), {
     actions: false, renderer: "svg", tooltip: { theme },
   });
+  await resonanceFitting.fill(view, specification, drawing, wide);
+  one.picture = styled(themes.picture);
   for (const part of drawing.querySelectorAll("svg [role]")) {
     for (const attribute of ["role", "aria-roledescription", "aria-label"]) {
       part.removeAttribute(attribute);

@@ -8,13 +8,15 @@
 
 const resonanceChartRows = (() => {
   const {
-    averageRanks, interquartileMean, meanInterval, paretoFront, performanceProfile, ratings,
+    againstReference, averageRanks, interquartileMean, meanInterval, paretoFront, performanceProfile, ratings,
     winRates,
   } = resonanceStatistics;
   const { byCodePoint, mean } = resonanceNumerics;
   const { pooledScores } = resonancePooledScores;
 
   const THRESHOLDS = 60;
+  const ROPE = 0.005;  // DEFAULT_ROPE of leaderboard/score_text.py, as a fraction
+  const UNBOUNDED = ["test_r2"];
   const ROBUST = [
     ["test_accuracy_corrupted", "corrupted images"],
     ["test_accuracy_fgsm_8_255", "FGSM, ε = 8/255"],
@@ -49,12 +51,14 @@ const resonanceChartRows = (() => {
       better === "less" ? "lower" : "higher"} is better`;
 
   function againstSparsity(data, boards, selection, name) {
-    const rows = boards.flatMap((board) =>
-      cellsOf(board, selection).map(([entry, sparsity, cell]) => ({
+    return boards.flatMap((board) => {
+      const here = cellsOf(board, selection).map(([entry, sparsity, cell]) => ({
         ...placeOf(board, entry), sparsity, n: cell.runs.length,
-        ...spread(name, intervalOf(valuesOf(data, cell, board.metric.name), board, name)),
-      })));
-    return rows.some(({ sparsity }) => sparsity !== null) ? rows : [];
+        ...spread(name, intervalOf(valuesOf(data, cell, board.metric.name), board, name),
+          endsOf(board.metric, name)),
+      }));
+      return here.some(({ sparsity }) => sparsity !== null) ? here : [];
+    });
   }
 
   /** The mean of values as a chart shows them, of `score` in per cent, with its interval. */
@@ -155,6 +159,50 @@ const resonanceChartRows = (() => {
     }));
   }
 
+  function controls(data, selection) {
+    const cells = [], pairs = [];
+    for (const board of boardsOf(data, selection)) {
+      if (!isFraction(board.metric)) continue;
+      const entries = board.rows.map(([entry]) => entry).sort((one, other) =>
+        byCodePoint(one.label, other.label));
+      for (const control of entries) {
+        for (const method of entries.filter(({ label }) => control.control_of.includes(label))) {
+          if (!competes(selection, control) || !competes(selection, method)) continue;
+          for (const cell of controlCells(board, selection, method, control)) {
+            cells.push(cell);
+            pairs.push([method, control]);
+          }
+        }
+      }
+    }
+    const { claims } = againstReference(cells, "control");
+    const rows = claims.flatMap(({ task, sparsity, comparison: { difference }, verdict }, i) => {
+      if (!difference) return [];
+      const [{ label: method, family }, { label: control }] = pairs[i], points = { n: difference.n };
+      for (const end of ["mean", "low", "high"]) {
+        points[end] = difference[end] === null ? null : 100 * difference[end];
+      }
+      return [{ method, family, control, task, sparsity,
+        ...spread("difference", points, [-100, 100]), n: difference.n, verdict }];
+    });
+    return rows.sort((one, other) =>
+      byCodePoint(one.method, other.method) || byCodePoint(one.control, other.control));
+  }
+
+  function controlCells(board, { sparsities }, method, control) {
+    const byEntry = new Map(board.rows);
+    return board.sparsities.flatMap((sparsity, place) => {
+      if (sparsities !== null && !sparsities.includes(sparsity)) return [];
+      const scores = new Map();
+      for (const [name, entry] of [["control", control], ["method", method]]) {
+        const cell = byEntry.get(entry)[place];
+        if (cell) scores.set(name, cell.scores);
+      }
+      return scores.size < 2 ? [] : [{
+        task: board.title, sparsity, scores, rope: ROPE, resolution: board.resolution }];
+    });
+  }
+
   function robustness(data, selection) {
     return ROBUST.flatMap(([name, measure]) => measured(data, selection, name).map(
       ({ board, entry, sparsity, cell, values }) => ({
@@ -169,7 +217,8 @@ const resonanceChartRows = (() => {
       ({ board, entry, sparsity, cell, values }) => ({
         ...placeOf(board, entry), sparsity, measure, n: values.length,
         accuracy: meanOf(data, cell, board.metric.name),
-        ...spread("value", meanInterval(values)),
+        ...spread("value", meanInterval(values), 
+          endsOf(data.columns.find((column) => column.name === name), name)),
       })));
   }
 
@@ -201,7 +250,17 @@ const resonanceChartRows = (() => {
   const placeOf = (board, entry) =>
     ({ task: board.title, entry: entry.label, family: entry.family });
 
-  const spread = (name, { mean, low, high }) => ({ [name]: mean, low, high });
+  /** A mean and its interval, which ends where possible values do. */
+  function spread(name, { mean, low, high }, [least, most] = [-Infinity, Infinity]) {
+    const within = (x) => (x === null ? null : Math.min(Math.max(x, least), most));
+    return { [name]: mean, low: within(low), high: within(high) };
+  }
+
+  /** The least and the greatest value that a metric can have, as a chart shows it. */
+  function endsOf({ unit, name: metric }, name) {
+    if (unit === "percent") return [0, name === "value" ? 100 : 1];
+    return UNBOUNDED.includes(metric) ? [-Infinity, 1] : [0, Infinity];
+  }
 
   const valuesOf = (data, cell, name) => {
     const column = data.trials.values[name] ?? [];
@@ -257,6 +316,6 @@ const resonanceChartRows = (() => {
   }
 
   return {
-    accuracy, score, cost, rating, win_rate: winRate, ranks, profile, iqm, robustness, calibration,
+    accuracy, score, cost, controls, rating, win_rate: winRate, ranks, profile, iqm, robustness, calibration,
   };
 })();

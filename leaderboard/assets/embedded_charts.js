@@ -11,7 +11,7 @@
     const unit = fitted.spec || fitted;
     if (fitted.columns && wide < 700) fitted.columns = 1;
     if (wide < 640 && typeof unit.width === "number") unit.width = Math.max(180, wide - 120);
-    return window.resonanceDraw(one, fitted, themes);
+    return window.resonanceDraw(one, fitted, themes, wide);
   }
 
   for (const [name, chart] of Object.entries(charts)) {

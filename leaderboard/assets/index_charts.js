@@ -20,6 +20,8 @@ const resonanceCharts = (() => {
     const state = { name, data, selection, asTable: before?.asTable ?? false,
       view: before?.view ?? null, turn: (before?.turn ?? 0) + 1 };
     drawn.set(element, state);
+    // Most methods have no control, and then there is nothing to say about them.
+    element.hidden = name === "controls" && data.entries.every((one) => !one.control_of.length);
     return show(element, state);
   }
 
@@ -45,10 +47,11 @@ const resonanceCharts = (() => {
       return null;
     }
     const wide = resonanceScheme.width(element) || 800, theme = resonanceScheme.theme();
-    state.specify = (config) => fitted(about.specification, found, wide, config);
+    const spec = resonanceFitting.board(about, found, wide, data.themes[theme]);
+    state.specify = (config) => ({ ...spec, config });
     const { view } = await window.vegaEmbed(
-      frame.canvas, state.specify(data.themes[theme]),
-      { actions: false, renderer: "svg", ast: false, tooltip: { theme } });
+      frame.canvas, spec, { actions: false, renderer: "svg", ast: false, tooltip: { theme } });
+    await resonanceFitting.fill(view, spec, frame.canvas, wide);
     if (drawn.get(element) !== state) {  // the selection changed while Vega was drawing
       view.finalize();
       return drawn.get(element).view;
@@ -87,51 +90,6 @@ const resonanceCharts = (() => {
     }
     const [, note, out, tools, picture, table] = element.children;
     return { note, out, tools, toggle: tools.firstChild, picture, canvas: picture.firstChild, table };
-  }
-
-  // ------------------------------------------------------------------ the specification
-
-  /** Return the specification with the rows, for a width in pixels. */
-  function fitted(specification, found, wide, theme) {
-    const spec = structuredClone(specification), unit = spec.spec ?? spec;
-    spec.datasets.rows = found;
-    delete spec.title;  // the page has a heading and a description of its own
-    delete spec.description;
-    const present = new Set(found.flatMap((row) => [row.entry, row.row, row.column]));
-    const families = distinct(found.filter((row) => row.sparsity !== null), "family");
-    prune(spec, present, families);
-    spec.config = structuredClone(theme);
-    const across = distinct(found, specification.facet?.column?.field === "panel" ? "family" : "task");
-    const panels = spec.facet && !spec.columns ? across.size * (unit.width + 34) + 110 : 420;
-    const below = panels + 220 > wide || resonanceScheme.isPrinting();  // no room at the side
-    const legend = below ? 20 : 220;
-    if (below) {
-      const columns = Math.max(1, Math.floor((wide - 110) / 190));  // beside the axis's labels
-      Object.assign(spec.config.legend, { orient: "bottom", columns });
-    }
-    if (spec.columns) {
-      spec.columns = Math.min(
-        spec.columns, Math.max(1, Math.floor((wide - legend) / (unit.width + 60))));
-    } else if (unit === spec && typeof unit.width === "number") {
-      unit.width = Math.max(130, Math.min(unit.width, wide - 260));
-    }
-    return spec;
-  }
-
-  /** Keep the styles of entries that are present, and the panels of their families. */
-  function prune(part, present, families) {
-    if (part === null || typeof part !== "object") return;
-    if (part.as === "panel" && part.calculate) {
-      const panels = JSON.parse(part.calculate).filter((family) => families.has(family));
-      part.calculate = JSON.stringify(panels);
-    }
-    const { scale } = part;
-    if (part.field === "entry" && scale?.domain && scale.range) {
-      const kept = scale.domain.flatMap((label, place) => (present.has(label) ? [place] : []));
-      scale.range = kept.map((place) => scale.range[place]);
-      scale.domain = kept.map((place) => scale.domain[place]);
-    }
-    Object.values(part).forEach((child) => prune(child, present, families));
   }
 
   // ------------------------------------------------------------------ in words
@@ -174,6 +132,12 @@ const resonanceCharts = (() => {
       const front = found.filter((row) => row.task === task && row.front);
       return `Pareto front on ${task}: ${[...distinct(front, "entry")].join(", ")}.`;
     }).join(" ")}`,
+    controls: (found) => {
+      const count = (verdict) => found.filter((row) => row.verdict === verdict).length;
+      return `${several(found.length, "comparison")} of ${
+        several(distinct(found, "method").size, "method")} with their controls: better in ${
+        count("better")}, worse in ${count("worse")}.`;
+    },
     rating: (found) => `${several(found.length, "method")} over ${
       several(Math.max(...distinct(found, "tasks")), "task")}. ${
       ends(found, "entry", "rating", rounded)}`,
@@ -210,6 +174,7 @@ const resonanceCharts = (() => {
     robustness: "accuracies on corrupted or adversarial images",
     calibration: "calibration of the trials",
     accuracy: "a finished trial of a task that is ranked by accuracy",
+    controls: "a method and its control with a common seed on the same task",
     score: "a finished trial of a task that is ranked by another metric than accuracy",
   };
 
@@ -223,7 +188,7 @@ const resonanceCharts = (() => {
 
   /** Name the competitors that have no rows. */
   function leftOut(found, data, { entries }) {
-    if (!found.length) return "";
+    if (!found.length || found[0].control) return "";  // few methods have a control
     const shown = new Set(found.flatMap((row) => [row.entry, row.row]));
     const missing = data.entries.filter(({ label, dense }) =>
       (entries === null ? !dense : entries.includes(label)) && !shown.has(label));

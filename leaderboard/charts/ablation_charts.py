@@ -1,9 +1,10 @@
-"""Charts of an ablation: differences to controls and base, main effects, heat map, interaction.
+"""Charts of an ablation: differences to controls and base, main effects, heat map, interactions.
 
 Values are of what the task ranks by: accuracies in per cent and their differences in points, others
 in their own unit. Bars are 95 % intervals over seeds. A chart holds its rows.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -12,39 +13,69 @@ from leaderboard.ablation_effects import SHUFFLE, DesignEffects
 from leaderboard.ablation_tables import control_label, has_control_cells
 from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
-from leaderboard.charts.board_specifications import ROWS
+from leaderboard.charts.panels import ROWS, shown_if
+from leaderboard.charts.theme import FAMILIES
 from leaderboard.score_text import heading
 from leaderboard.statistics.intervals import Interval
 
 Row = dict[str, Any]
 
-COLOUR = "#2a7fc4"
-HEAT = ["#f3efe3", "#9fc6dd", "#3f87b8", "#0b3a63"]
-LEVELS = ["#2a7fc4", "#d55e00", "#0a9170", "#b07c00", "#b8629b", "#6a6ad0", "#7d7d7d"]
+LEVELS = [
+    FAMILIES[family][0]
+    for family in (
+        "sparse to sparse",
+        "resonance",
+        "dense to sparse",
+        "iterative",
+        "before training",
+        "after training",
+        "reference",
+    )
+]
+"""Colours of levels, apart from one another as those of families are."""
+COLOUR = LEVELS[0]
+DIVERGING = ["#b34100", "#f4f1ec", "#2f5590"]
+"""Colours of differences: below 0, 0, above 0."""
+STRONG = 0.6
+"""From this fraction of the largest difference on, words on its colour are white."""
 
 ABLATION_CHART_TEXTS = {
     "controls": ChartText(
         "Difference from the shuffled control",
         "The score of a cell minus that of the same cell with shuffled signals, paired on seeds, "
-        "with 95 % intervals (not corrected for their number).",
+        "with 95 % intervals (not corrected for their number), which end where a difference of "
+        "possible values does.",
     ),
     "differences": ChartText(
         "Difference from the base",
         "The score at a level minus the score at the base's, paired on seeds, with 95 % "
-        "intervals (not corrected for their number).",
+        "intervals (not corrected for their number), which end where a difference of possible "
+        "values does.",
     ),
     "main_effects": ChartText(
         "Main effects",
         "Mean score at each level, averaged over the levels of other factors that were varied "
-        "together; 95 % intervals over seeds. The ring marks the base.",
+        "together; 95 % intervals over seeds, which end where possible values do. "
+        "The ring marks the base.",
     ),
     "heat": ChartText(
-        "Two factors at once", "Mean score of each combination. The box marks the base."
+        "Two factors at once",
+        "Mean score of each combination, coloured by its difference from that of the base, which "
+        "has a box: blue is above it, orange below, and the strongest colour is the largest "
+        "difference.",
     ),
     "interaction": ChartText(
         "Interaction",
         "Mean score over the levels of one factor, a line for each level of the other: parallel "
-        "lines mean no interaction.",
+        "lines mean no interaction. The axis is as long as the means need; 95 % intervals end at "
+        "its ends.",
+    ),
+    "interaction_effects": ChartText(
+        "Size of interactions",
+        "Difference of differences: how much more two levels change the score together than one "
+        "after the other, with 95 % intervals over seeds (not corrected for their number). The "
+        "axis is as long as the effects need, the same to both sides of 0; intervals end at its "
+        "ends.",
     ),
 }
 
@@ -57,6 +88,7 @@ def charts(one: DesignEffects) -> dict[str, Any]:
         "main_effects": _main_effects,
         "heat": _heat,
         "interaction": _interaction,
+        "interaction_effects": _interaction_effects,
     }
     found = {}
     for name, rows in chart_rows(one).items():
@@ -78,19 +110,25 @@ def chart_rows(one: DesignEffects) -> dict[str, list[Row]]:
         "main_effects": _level_rows(one),
         "heat": pairs,
         "interaction": pairs,
+        "interaction_effects": _interaction_rows(one),
     }
 
 
-def _interval(metric: Column, found: Interval, lowest: float) -> Row:
-    """Return mean, low and high; without an interval all three are equal.
+def _interval(metric: Column, found: Interval, ends: tuple[float, float]) -> Row:
+    """Return mean, low and high within `ends`; without an interval all three are equal.
 
-    Fractions are in per cent, and their interval ends at `lowest` and at 1.
+    Fractions are in per cent.
     """
     low, high = (found.mean if x is None else x for x in (found.low, found.high))
-    factor = 1
-    if metric.unit == "percent":
-        factor, low, high = 100, max(low, lowest), min(high, 1)
+    factor = 100 if metric.unit == "percent" else 1
+    low, high = (min(max(x, ends[0]), ends[1]) for x in (low, high))
     return {"mean": factor * found.mean, "low": factor * low, "high": factor * high, "n": found.n}
+
+
+def _differences_of(metric: Column, steps: int = 1) -> tuple[float, float]:
+    """Return the least and the greatest difference of values, or of `steps` differences."""
+    least, most = metric.possible
+    return (-steps * (most - least), steps * (most - least))
 
 
 def _difference_title(metric: Column) -> str:
@@ -98,7 +136,7 @@ def _difference_title(metric: Column) -> str:
 
 
 def _difference_rows(one: DesignEffects) -> list[Row]:
-    rows = []
+    rows, ends = [], _differences_of(one.metric)
     for order, x in enumerate(one.levels):
         if x.against_base is not None and x.against_base.comparison.difference is not None:
             rows.append(
@@ -106,7 +144,7 @@ def _difference_rows(one: DesignEffects) -> list[Row]:
                     "factor": x.factor,
                     "level": f"{x.factor}={x.level}",
                     "order": order,
-                    **_interval(one.metric, x.against_base.comparison.difference, -1),
+                    **_interval(one.metric, x.against_base.comparison.difference, ends),
                     "verdict": x.against_base.verdict,
                 }
             )
@@ -117,12 +155,13 @@ def _control_rows(one: DesignEffects) -> list[Row]:
     """Return the cells of a grid that have a control, as the table of controls does."""
     if not has_control_cells(one):
         return []
+    ends = _differences_of(one.metric)
     return [
         {
             "factor": SHUFFLE,
             "level": control_label(one, x),
             "order": order,
-            **_interval(one.metric, x.effect.comparison.difference, -1),
+            **_interval(one.metric, x.effect.comparison.difference, ends),
             "verdict": x.effect.verdict,
         }
         for order, x in enumerate(one.controls)
@@ -138,7 +177,7 @@ def _level_rows(one: DesignEffects) -> list[Row]:
             "level": x.level,
             "order": order,
             "base": x.against_base is None,
-            **_interval(one.metric, x.mean, 0),
+            **_interval(one.metric, x.mean, one.metric.possible),
         }
         for order, x in enumerate(one.levels)
         if x.mean is not None and len(one.factors[x.factor]) > 2
@@ -146,21 +185,47 @@ def _level_rows(one: DesignEffects) -> list[Row]:
 
 
 def _pair_rows(one: DesignEffects) -> list[Row]:
+    """Return the combinations of two factors, with the difference from the base's."""
     found = [(x, x.mean) for x in one.pairs if x.mean is not None]
-    means = [mean.mean for _, mean in found]
-    midpoint = (min(means) + max(means)) / 2 if means else 0.0
-    return [
+    base = {
+        (x.first[0], x.second[0]): mean.mean
+        for x, mean in found
+        if _is_base(one, x.first) and _is_base(one, x.second)
+    }
+    rows = [
         {
             "pair": f"{x.first[0]} × {x.second[0]}",
             "first": f"{x.first[0]}={x.first[1]}",
             "second": f"{x.second[0]}={x.second[1]}",
             "first_order": one.factors[x.first[0]].index(x.first[1]),
             "second_order": one.factors[x.second[0]].index(x.second[1]),
-            "base": one.base[x.first[0]] == x.first[1] and one.base[x.second[0]] == x.second[1],
-            "high_half": mean.mean > midpoint,
-            **_interval(one.metric, mean, 0),
+            "base": _is_base(one, x.first) and _is_base(one, x.second),
+            **_interval(one.metric, mean, one.metric.possible),
         }
         for x, mean in found
+    ]
+    factor = 100 if one.metric.unit == "percent" else 1
+    for row, (x, mean) in zip(rows, found, strict=True):
+        row["change"] = factor * (mean.mean - base.get((x.first[0], x.second[0]), mean.mean))
+    largest = max((abs(row["change"]) for row in rows), default=0.0)
+    return [row | {"strong": abs(row["change"]) > STRONG * largest} for row in rows]
+
+
+def _is_base(one: DesignEffects, place: tuple[str, str]) -> bool:
+    return one.base[place[0]] == place[1]
+
+
+def _interaction_rows(one: DesignEffects) -> list[Row]:
+    ends = _differences_of(one.metric, 2)
+    return [
+        {
+            "levels": f"{x.first[0]}={x.first[1]} × {x.second[0]}={x.second[1]}",
+            "order": order,
+            **_interval(one.metric, x.effect.comparison.difference, ends),
+            "verdict": x.effect.verdict,
+        }
+        for order, x in enumerate(one.interactions)
+        if x.effect.comparison.difference is not None
     ]
 
 
@@ -168,7 +233,7 @@ def _tips(metric: Column, *fields: str) -> list[alt.Tooltip]:
     percent = metric.unit == "percent"
     return [
         alt.Tooltip(f"{field}:Q", format=".2f" if percent else ".4~r")
-        if field in ("mean", "low", "high")
+        if field in ("mean", "change", "low", "high")
         else alt.Tooltip(f"{field}:N")
         for field in fields
     ]
@@ -202,14 +267,16 @@ def _main_effects(rows: list[Row], metric: Column) -> Any:
     y = alt.Y("mean:Q", title=heading(metric), scale=alt.Scale(zero=False))
     shared = alt.Chart().encode(x=x)
     layers = alt.layer(
-        shared.mark_line(color=COLOUR, strokeWidth=1.6).encode(y=y),
-        shared.mark_rule(style="interval", color=COLOUR).encode(y="low:Q", y2="high:Q"),
-        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR).encode(
+        shared.mark_line(color=COLOUR, strokeWidth=1.6, invalid=None).encode(y=y),
+        shared.mark_rule(style="interval", color=COLOUR, invalid=None).encode(
+            y="low:Q", y2="high:Q"
+        ),
+        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR, invalid=None).encode(
             y=y, tooltip=_tips(metric, "factor", "level", "mean", "low", "high", "n")
         ),
-        shared.transform_filter("datum.base")
-        .mark_point(size=170, opacity=1, color=COLOUR)
-        .encode(y=y),
+        shared.mark_point(size=170, color=COLOUR, invalid=None).encode(
+            y=y, opacity=shown_if("datum.base")
+        ),
         data=_data(),
     )
     return (
@@ -226,27 +293,27 @@ def _heat(rows: list[Row], metric: Column) -> Any:
     y = alt.Y("first:N", sort=alt.SortField("first_order"), title=None)
     shared = alt.Chart().encode(x=x, y=y)
     colour = alt.Color(
-        "mean:Q",
-        title=heading(metric),
-        scale=alt.Scale(range=HEAT, zero=False),
-        legend=alt.Legend(title=heading(metric), orient="bottom", gradientLength=220),
+        "change:Q",
+        scale=_diverging(row["change"] for row in rows),
+        legend=alt.Legend(title=_difference_title(metric), orient="bottom", gradientLength=220),
     )
     layers = alt.layer(
-        shared.mark_rect().encode(
-            color=colour, tooltip=_tips(metric, "first", "second", "mean", "low", "high", "n")
+        shared.mark_rect(invalid=None).encode(
+            color=colour,
+            tooltip=_tips(metric, "first", "second", "mean", "change", "low", "high", "n"),
         ),
-        shared.transform_filter("datum.base").mark_rect(
-            filled=False, stroke="#d55e00", strokeWidth=3
+        # Without filters: Vega warns where layers of a panel have different rows.
+        shared.mark_rect(filled=False, stroke="#1c1c1c", strokeWidth=2.5, invalid=None).encode(
+            opacity=shown_if("datum.base")
         ),
-        shared.transform_filter("datum.high_half")
-        .mark_text(color="white")
-        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
-        shared.transform_filter("!datum.high_half")
-        .mark_text(color="#1c1c1c")
-        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
+        shared.mark_text(invalid=None).encode(
+            text=alt.Text("mean:Q", format=_cell_format(metric)),
+            color=alt.condition("datum.strong", alt.value("#ffffff"), alt.value("#1c1c1c")),
+        ),
         data=_data(),
     )
-    return _by_pair(layers.properties(width=alt.Step(110), height=alt.Step(36)), rows)
+    levels = max(row["first_order"] for row in rows) + 1
+    return _by_pair(layers.properties(width=300, height=34 * levels), rows, columns=2)
 
 
 def _interaction(rows: list[Row], metric: Column) -> Any:
@@ -264,23 +331,69 @@ def _interaction(rows: list[Row], metric: Column) -> Any:
     own = alt.XOffset("second:N", sort=alt.SortField("second_order"))  # the levels of the panel
     shared = alt.Chart().encode(x=x, color=colour, xOffset=own)
     layers = alt.layer(
-        shared.mark_line(strokeWidth=1.6).encode(y=y),
-        shared.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
-        shared.mark_point(filled=True, size=46, opacity=1).encode(
+        shared.mark_line(strokeWidth=1.6, invalid=None).encode(y=y),
+        shared.mark_rule(opacity=0.5, invalid=None).encode(y="lower:Q", y2="upper:Q"),
+        shared.mark_point(filled=True, size=46, opacity=1, invalid=None).encode(
             y=y, tooltip=_tips(metric, "first", "second", "mean", "low", "high", "n")
         ),
         data=_data(),
     )
-    return _by_pair(layers.properties(width=440, height=260), rows)
+    clipped = (
+        layers.transform_joinaggregate(lowest="min(mean)", highest="max(mean)", groupby=["pair"])
+        .transform_calculate(spare="(datum.highest - datum.lowest) / 2 || abs(datum.highest) / 10")
+        .transform_calculate(
+            lower="max(datum.low, datum.lowest - datum.spare)",
+            upper="min(datum.high, datum.highest + datum.spare)",
+        )
+    )
+    return _by_pair(clipped.properties(width=340, height=220), rows, columns=2)
 
 
-def _by_pair(layers: Any, rows: list[Row]) -> Any:
+def _interaction_effects(rows: list[Row], metric: Column) -> Any:
+    """Return an axis with 0 in its middle, as long as the largest effect needs."""
+    reach = 1.5 * _largest(row["mean"] for row in rows)
+    y = alt.Y("levels:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelLimit=340))
+    scale = alt.Scale(domain=[-reach, reach], nice=False)
+    colour = alt.Color("mean:Q", scale=_diverging(row["mean"] for row in rows), legend=None)
+    shared = alt.Chart().encode(y=y)
+    return (
+        alt.layer(
+            alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),
+            shared.mark_rule(style="interval", color=LEVELS[-1]).encode(
+                x=alt.X("lower:Q", title=_difference_title(metric), scale=scale), x2="upper:Q"
+            ),
+            shared.mark_point(filled=True, size=110, stroke=LEVELS[-1], opacity=1).encode(
+                x=alt.X("mean:Q", scale=scale),
+                color=colour,
+                tooltip=_tips(metric, "levels", "mean", "low", "high", "n", "verdict"),
+            ),
+            data=_data(),
+        )
+        .transform_calculate(
+            lower=f"max(datum.low, {-reach!r})", upper=f"min(datum.high, {reach!r})"
+        )
+        .properties(width=420, height=alt.Step(24))
+    )
+
+
+def _largest(values: Iterable[float]) -> float:
+    """Return the largest size of values; 1 if all are 0."""
+    return max(map(abs, values), default=0.0) or 1.0
+
+
+def _diverging(values: Iterable[float]) -> alt.Scale:
+    """Return a scale of colours with 0 in its middle, as long as the largest value needs."""
+    reach = _largest(values)
+    return alt.Scale(domain=[-reach, 0, reach], range=DIVERGING, interpolate="rgb")
+
+
+def _by_pair(layers: Any, rows: list[Row], columns: int = 1) -> Any:
     """Draw a panel for each pair of factors, without a heading if there is only one."""
     pairs = _in_order(rows, "pair")
     if len(pairs) == 1:
         return layers
     facet = alt.Facet("pair:N", title=None, sort=pairs)
-    return layers.facet(facet=facet, columns=1).resolve_scale(
+    return layers.facet(facet=facet, columns=columns).resolve_scale(
         x="independent", y="independent", xOffset="independent"
     )
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from leaderboard.boards import Board
 from leaderboard.chart_rows import ALL, CHART_ROWS, ChartSelection, Row
-from leaderboard.charts.board_specifications import ROWS, specification
+from leaderboard.charts.board_specifications import CHART_BUILDERS, NARROW, specification
+from leaderboard.charts.panels import ROWS
 from leaderboard.charts.theme import Style, styles, themes
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,27 @@ class ChartText:
 CHART_TEXTS = {
     "accuracy": ChartText(
         "Accuracy against sparsity",
-        "Mean test accuracy over seeds with its 95 % interval; the axis is the error "
-        "on a logarithmic scale. The dashed line is the dense network.",
+        "Mean test accuracy over seeds; bands or bars are 95 % intervals, which end at 0 and 100 % "
+        "and at the edge of a panel. The axis is the error on a logarithmic scale. The dashed line "
+        "is the dense network.",
     ),
     "score": ChartText(
         "Other metrics against sparsity",
         "What tasks that are not ranked by accuracy are ranked by: mean over seeds with its 95 % "
-        "interval, in the metric's own unit. The dashed line is the dense network.",
+        "interval, in the metric's own unit. Intervals end where possible values do, and at the "
+        "edge of a panel. The dashed line is the dense network.",
     ),
     "cost": ChartText(
         "Accuracy against training cost",
         "Mean test accuracy against training FLOPs, as a multiple of dense training. The line is "
-        "the Pareto front, labelled by sparsity: nothing else is both cheaper and as good.",
+        "the Pareto front, with method and sparsity: nothing else is both cheaper and as good.",
+    ),
+    "controls": ChartText(
+        "Methods and their controls",
+        "A method minus its control, which leaves out one ingredient: mean difference on the same "
+        "seeds with its 95 % interval, at most ± 100 points. Above 0 the method is better. "
+        "Verdicts are of paired t-tests at 5 %, Holm-corrected over all comparisons of this "
+        f"chart, with at least {MIN_SEEDS} common seeds.",
     ),
     "rating": ChartText(
         "Rating",
@@ -71,8 +82,8 @@ CHART_TEXTS = {
     ),
     "calibration": ChartText(
         "Calibration",
-        "Expected calibration error (15 bins) and negative log-likelihood on the test set, with "
-        "95 % intervals over seeds.",
+        "Expected calibration error (15 bins) and negative log-likelihood on the test set: means "
+        "over seeds.",
     ),
 }
 
@@ -99,11 +110,21 @@ def specifications(boards: Sequence[Board]) -> dict[str, Any]:
     themes: light, dark and picture → configuration of Vega-Lite.
     """
     looks = styles([entry for board in boards for entry, _ in board.rows])
-    charts = {}
-    for name, about in CHART_TEXTS.items():
-        form = specification(name, looks)
-        charts[name] = {"title": about.title, "text": about.text, "specification": form}
-    return {"charts": charts, "themes": themes()}
+    return {"charts": {name: form(name, looks) for name in CHART_TEXTS}, "themes": themes()}
+
+
+def form(name: str, looks: dict[str, Style]) -> dict[str, Any]:
+    """Return a chart as a page draws it: title, text, specification, and that for narrow pages."""
+    about = CHART_TEXTS[name]
+    narrow = (
+        {"narrow": specification(name + NARROW, looks)} if name + NARROW in CHART_BUILDERS else {}
+    )
+    return {
+        "title": about.title,
+        "text": about.text,
+        "specification": specification(name, looks),
+        **narrow,
+    }
 
 
 def _present(looks: dict[str, Style], rows: Sequence[Row]) -> dict[str, Style]:

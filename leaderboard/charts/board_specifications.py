@@ -6,166 +6,30 @@ from typing import Any
 
 import altair as alt
 
+from leaderboard.charts import line_charts
+from leaderboard.charts.panels import (
+    MEASURED,
+    ROWS,
+    TASK_ABOVE,
+    TASK_BESIDE,
+    rows_data,
+    shown_if,
+    with_ends,
+)
 from leaderboard.charts.remembered import remembered
 from leaderboard.charts.theme import (
-    SHARE_LABEL,
+    FAMILIES,
     Style,
     accuracy_axis,
     encodings_of,
     error,
-    families_of,
-    family_panels,
     tooltips,
 )
 from leaderboard.output_folder import code_digest, inputs_digest
-from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.statistics.paired_comparisons import Verdict
 
-ROWS = "rows"
-"""Name of the dataset that a chart draws."""
-
-
-def _rows() -> alt.NamedData:
-    return alt.NamedData(ROWS)
-
-
-DENSITIES = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
-"""Fractions of weights left at which the axis of sparsities may have a label."""
-SPARE_DENSITY = 1.6
-"""How far the axis reaches around a single sparsity, as a factor. Its square is more than any step
-of `DENSITIES`, so that there is a label."""
-
-
-def _density(field: str = "density") -> alt.X:
-    """Return the axis of sparsities, on a logarithmic scale of the fraction of weights left."""
-    return alt.X(
-        f"{field}:Q",
-        title="sparsity",
-        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
-        axis=alt.Axis(labelExpr=SHARE_LABEL, values=DENSITIES),
-    )
-
-
-def _density_range(sparse: Any) -> Any:
-    """Return an invisible layer, so that the axis is never a single point.
-
-    Vega draws all labels at the middle of an axis whose ends are the same.
-    """
-    return sparse.mark_rule(opacity=0).encode(x=_density("sparsest"), x2="densest:Q")
-
-
-def _with_densities(chart: Any, *groupby: str) -> Any:
-    """Return a chart whose rows have their density, and the ends of the axis of their group."""
-    return (
-        chart.transform_calculate(density="isValid(datum.sparsity) ? 1 - datum.sparsity : null")
-        .transform_joinaggregate(
-            sparsest="min(density)", densest="max(density)", groupby=[*groupby]
-        )
-        .transform_calculate(spare=f"datum.sparsest == datum.densest ? {SPARE_DENSITY} : 1")
-        .transform_calculate(
-            sparsest="datum.sparsest / datum.spare", densest="datum.densest * datum.spare"
-        )
-    )
-
-
-def _accuracy(looks: dict[str, Style]) -> Any:
-    looks = {label: look for label, look in looks.items() if not look.dense}
-    encodings = encodings_of(looks)
-    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
-    dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
-    own = sparse.transform_filter("datum.own")
-    y = accuracy_axis("error", None)
-    layers = alt.layer(
-        dense.mark_rule(style="reference").encode(y=y),
-        dense.mark_text(style="note", align="left", dy=-6, text="dense").encode(
-            x=alt.value(3), y=y
-        ),
-        # Two invisible points in every panel of a task, so that all panels have the same axis.
-        dense.mark_point(opacity=0).encode(y="least:Q"),
-        dense.mark_point(opacity=0).encode(y="most:Q"),
-        _density_range(sparse),
-        sparse.transform_filter("!datum.own")
-        .mark_line(style="background")
-        .encode(y=y, detail="entry:N"),
-        own.transform_filter(f"datum.n >= {MIN_SEEDS}")
-        .mark_area(opacity=0.16)
-        .encode(y="upper:Q", y2="lower:Q", color=encodings["color"]),
-        own.mark_line(strokeWidth=1.6).encode(
-            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
-        ),
-        own.mark_point(filled=True, size=34, opacity=1).encode(
-            y=y,
-            color=encodings["color"],
-            shape=encodings["shape"],
-            tooltip=tooltips("entry", "sparsity", "accuracy", "low", "high", "n"),
-        ),
-        data=_rows(),
-    )
-    # Intervals are clipped to the range of the means: their errors may be below 0.
-    return (
-        _with_densities(family_panels(layers, looks, "isValid(datum.sparsity)"))
-        .transform_calculate(error=error("accuracy"))
-        .transform_joinaggregate(least="min(error)", most="max(error)", groupby=["task"])
-        .transform_calculate(least="datum.least / 1.25", most="datum.most * 1.1")
-        .transform_calculate(
-            upper="clamp(1 - datum.high, datum.least, datum.most)",
-            lower="clamp(1 - datum.low, datum.least, datum.most)",
-        )
-        .properties(width=120, height=130)
-        .facet(
-            row=alt.Row("task:N", title="test accuracy", header=TASK_HEADER),
-            column=alt.Column("panel:N", title=None, sort=families_of(looks)),
-            spacing={"row": 16, "column": 8},
-        )
-        .resolve_scale(y="independent")
-    )
-
-
-def _score(looks: dict[str, Style]) -> Any:
-    looks = {label: look for label, look in looks.items() if not look.dense}
-    encodings = encodings_of(looks)
-    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
-    own = sparse.transform_filter("isValid(datum.family)")
-    dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5), scale=_spare())
-    layers = alt.layer(
-        dense.mark_rule(style="reference").encode(y=y),
-        _density_range(sparse),
-        # All lines, since Vega warns about a layer without rows; coloured ones cover theirs.
-        sparse.mark_line(style="background").encode(y=y, detail="entry:N"),
-        _ends(own.transform_filter(f"datum.n >= {MIN_SEEDS}"), "value")
-        .mark_area(opacity=0.16)
-        .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
-        own.mark_line(strokeWidth=1.6).encode(
-            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
-        ),
-        own.mark_point(filled=True, size=34, opacity=1).encode(
-            y=y,
-            color=encodings["color"],
-            shape=encodings["shape"],
-            tooltip=tooltips("entry", "sparsity", "metric", "value", "low", "high", "n"),
-        ),
-        data=_rows(),
-    )
-    return (
-        _with_densities(
-            layers.transform_calculate(scored="datum.task + ': ' + datum.metric"), "scored"
-        )
-        .properties(width=300, height=180)
-        .facet(facet=alt.Facet("scored:N", title=None), columns=2)
-        .resolve_scale(x="independent", y="independent")
-    )
-
-
-TASK_LINES = "split(replace(replace(datum.value, ' (', '/('), regexp(', ', 'g'), ',/'), '/')"
-"""A task's title in lines: of its name, and of each setting. On one line they would overlap."""
-TASK_HEADER = alt.Header(
-    labelExpr=TASK_LINES,
-    labelAngle=-90,
-    labelAlign="center",
-    labelFontSize=11,
-    titleFontWeight="normal",
-)
-TASK_ABOVE = alt.Header(labelExpr=TASK_LINES, labelFontSize=11)
+NARROW = "-narrow"
+"""Ending of the name of a chart's form for narrow pages, where it has one."""
 
 
 def _cost(looks: dict[str, Style]) -> Any:
@@ -173,7 +37,7 @@ def _cost(looks: dict[str, Style]) -> Any:
     x = alt.X(
         "cost:Q",
         title="training FLOPs (× dense)",
-        scale=alt.Scale(type="log", nice=False, padding=32),
+        scale=alt.Scale(type="log", nice=False, padding=8),
         axis=alt.Axis(format="~", values=COSTS, labelOverlap="greedy"),
     )
     y = accuracy_axis("error", "test accuracy")
@@ -185,30 +49,180 @@ def _cost(looks: dict[str, Style]) -> Any:
         tooltip=tooltips("entry", "sparsity", "cost", "accuracy", "n"),
     )
     front = alt.Chart().transform_filter("datum.front").encode(x=x, y=y)
+    # Nothing is above and to the left of the front, so names there cover no point.
+    named = (
+        _front_names(alt.Chart().transform_filter("datum.front"))
+        .transform_calculate(placed="datum.least * pow(datum.most / datum.least, datum.place)")
+        .encode(x=x)
+    )
+    placed = accuracy_axis("placed", None)
     layers = alt.layer(
+        alt.Chart().mark_point(opacity=0).encode(x="cheapest:Q", y="least:Q"),
+        alt.Chart().mark_point(opacity=0).encode(x="cheapest:Q", y="most:Q"),
         front.mark_line(style="front", interpolate="step-after"),
-        points.transform_filter("!datum.front").mark_point(filled=True, size=45, opacity=0.55),
+        named.mark_rule(style="leader", opacity=0.6, xOffset=-4, x2Offset=-12).encode(
+            y=y, y2="placed:Q", x2="cost:Q", color=encodings["color"]
+        ),
+        points.mark_point(filled=True, size=45, opacity=0.45),
         points.transform_filter("datum.front").mark_point(filled=True, size=80, opacity=1),
-        # Above and to the left of the front, names cover nothing.
-        # A point is not named if the next one costs hardly more.
-        front.transform_window(next="lead(cost)", sort=[alt.SortField("cost")], groupby=["task"])
-        .transform_filter("!isValid(datum.next) || datum.next > 1.12 * datum.cost")
-        .transform_calculate(
-            name="isValid(datum.sparsity) ? format(datum.sparsity, '~%') : 'dense'"
-        )
-        .mark_text(align="right", baseline="bottom", dx=-5, dy=-3, fontSize=10)
-        .encode(text="name:N"),
-        data=_rows(),
+        named.mark_text(align="right", baseline="middle", dx=-14, fontSize=10, limit=240).encode(
+            y=placed, text="name:N"
+        ),
+        data=rows_data(),
     )
     return (
-        layers.transform_calculate(error=error("accuracy"))
-        .properties(width=300, height=220)
-        .facet(facet=alt.Facet("task:N", title=None, header=TASK_ABOVE), columns=2)
+        _with_room(layers.transform_calculate(error=error("accuracy")))
+        .properties(width=400, height=280)
+        .facet(facet=alt.Facet("task:N", title=None, header=TASK_ABOVE), columns=3)
         .resolve_scale(x="independent", y="independent")
     )
 
 
+def _with_room(chart: Any) -> Any:
+    """Return a chart of costs whose axes leave room for the names of the front.
+
+    Names are at the left of their points, and move up until none covers another. `up` and `left`
+    are the fractions of the panel that this takes beyond the points; `end` and `number` are for
+    `_front_names`.
+    """
+    step = f"{FRONT_LINE} / child_height"
+    across = f"({FRONT_LETTER} * length(datum.name) + 20) / child_width"
+    return (
+        chart.transform_calculate(
+            name="datum.entry + (isValid(datum.sparsity) ? '  ' + format(datum.sparsity, '.3~%')"
+            " : '')"
+        )
+        .transform_window(
+            number="row_number()",
+            sort=[alt.SortField("error"), alt.SortField("entry")],
+            groupby=["task", "front"],
+            ignorePeers=True,
+        )
+        .transform_joinaggregate(
+            best="min(error)",
+            worst="max(error)",
+            cheap="min(cost)",
+            dear="max(cost)",
+            groupby=["task"],
+        )
+        .transform_calculate(
+            most="datum.worst * 1.1",
+            down="log(datum.error / datum.best) / log(datum.worst * 1.1 / datum.best)",
+            right="datum.dear > datum.cheap"
+            " ? log(datum.cost / datum.cheap) / log(datum.dear / datum.cheap) : 1",
+        )
+        .transform_calculate(
+            lacks_up=f"datum.front ? (datum.number * {step} - datum.down) / (1.02 - datum.down)"
+            " : 0",
+            lacks_left=f"datum.front ? ({across} - datum.right) / (1.02 - datum.right) : 0",
+        )
+        .transform_joinaggregate(
+            most_up="max(lacks_up)", most_left="max(lacks_left)", groupby=["task"]
+        )
+        .transform_calculate(
+            up="clamp(datum.most_up, 0.05, 0.7)", left="clamp(datum.most_left, 0.03, 0.6)"
+        )
+        .transform_calculate(
+            least="datum.best / pow(datum.most / datum.best, datum.up / (1 - datum.up))",
+            cheapest="datum.cheap / pow(datum.dear > datum.cheap ? datum.dear / datum.cheap : 4,"
+            " datum.left / (1 - datum.left))",
+            end="datum.up + (1 - datum.up) * datum.down",
+        )
+    )
+
+
+def _front_names(front: Any) -> Any:
+    """Return the rows of the front with the places of their names, moved up only."""
+    order = {"sort": [alt.SortField("number")], "groupby": ["task"], "ignorePeers": True}
+    step = f"{FRONT_LINE} / child_height"
+    return (
+        front.transform_calculate(loose=f"datum.end - datum.number * {step}")
+        .transform_window(pulled="min(loose)", frame=[0, None], **order)
+        .transform_calculate(place=f"(datum.number - 0.6) * {step} + max(0, datum.pulled)")
+    )
+
+
+FRONT_LETTER = 6
+"""Mean width in pixels of a letter of a name on the front."""
+FRONT_LINE = 12
+"""Height in pixels of a name on the front."""
 COSTS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 3, 5, 10, 20, 50]
+
+
+def _controls(looks: dict[str, Style]) -> Any:
+    """Return a panel for each task and each pair of a method and its control."""
+    axis = alt.Axis(ticks=False, labelExpr="format(datum.value, '.3~%')")
+    return (
+        _control_layers(alt.Y("sparsity:O", title=None, axis=axis))
+        .properties(width=150, height=alt.Step(15))
+        .facet(
+            row=alt.Row("task:N", title=None, header=TASK_BESIDE),
+            column=alt.Column("pair:N", title=None, header=PAIR_HEADER),
+            spacing={"row": 10, "column": 14},
+        )
+    )
+
+
+def _controls_narrow(looks: dict[str, Style]) -> Any:
+    """Return a panel for each pair of a method and its control, with all tasks."""
+    axis = alt.Axis(ticks=False, labelLimit=220, labelFontSize=9)
+    return (
+        _control_layers(alt.Y("share:N", title=None, sort=None, axis=axis))
+        .transform_calculate(share="format(datum.sparsity, '.3~%') + ' ' + datum.task")
+        .properties(width=180, height=alt.Step(14))
+        .facet(facet=alt.Facet("pair:N", title=None, header=PAIR_HEADER), columns=1)
+    )
+
+
+def _control_layers(y: alt.Y) -> Any:
+    verdicts = [str(one) for one in (Verdict.BETTER, Verdict.EQUIVALENT, Verdict.NO_DIFFERENCE,
+                                     Verdict.UNDECIDED, Verdict.WORSE)]  # fmt: skip
+    legend = alt.Legend(orient="bottom", columns=len(verdicts), symbolOpacity=1)
+
+    def scale(values: list[str]) -> alt.Scale:
+        return alt.Scale(domain=verdicts, range=values)
+
+    better, worse, other = (FAMILIES[f][0] for f in ("sparse to sparse", "resonance", "reference"))
+    colour = alt.Color(
+        "verdict:N", scale=scale([better, other, other, other, worse]), legend=legend
+    )
+    shapes = ["triangle-up", "square", "circle", "cross", "triangle-down"]
+    # Differences of a tenth of a point and of thirty are in one chart.
+    symmetric = alt.Scale(type="symlog", constant=0.5, zero=True, nice=False, padding=6)
+    x = alt.X(
+        "difference:Q",
+        title="difference in points",
+        scale=symmetric,
+        axis=alt.Axis(values=DIFFERENCES, labelOverlap="greedy", format="d"),
+    )
+    base = alt.Chart().encode(y=y)
+    layers = alt.layer(
+        alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),
+        base.mark_rule(style="interval", invalid=None).encode(
+            x=alt.X("lower:Q", scale=symmetric), x2="upper:Q", color=colour
+        ),
+        base.mark_point(filled=True, size=50, opacity=1, invalid=None).encode(
+            x=x,
+            color=colour,
+            shape=alt.Shape("verdict:N", scale=scale(shapes), legend=legend),
+            tooltip=tooltips(
+                "method", "control", "task", "sparsity", "difference", "low", "high", "n", "verdict"
+            ),
+        ),
+        data=rows_data(),
+    )
+    return with_ends(layers, "difference").transform_calculate(
+        pair="datum.method + '|minus ' + datum.control"
+    )  # fmt: skip
+
+
+DIFFERENCES = [-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100]
+PAIR_HEADER = alt.Header(
+    labelExpr="split(replace(replace(datum.value, '|', '~'), regexp('([^~]{1,20})( +|~|$)', 'g'),"
+    " '$1~'), '~')",
+    labelFontSize=11,
+)
+"""A method and its control, in lines of at most 20 characters."""
 
 
 def _rating(looks: dict[str, Style]) -> Any:
@@ -223,7 +237,7 @@ def _rating(looks: dict[str, Style]) -> Any:
 def _iqm(looks: dict[str, Style]) -> Any:
     x = alt.X(
         "mean:Q",
-        title="interquartile mean of accuracy (fraction of dense)",
+        title="interquartile mean ÷ dense",
         scale=alt.Scale(zero=False),
         axis=alt.Axis(format="~%"),
     )
@@ -236,47 +250,36 @@ def _dots(looks: dict[str, Style], value: str, x: alt.X, count: str) -> Any:
     y = alt.Y(
         "entry:N", sort=None, title=None, axis=alt.Axis(grid=True, labelLimit=260, ticks=False)
     )
-    base = alt.Chart(_rows()).encode(y=y, color=encodings["color"])
+    base = alt.Chart(rows_data()).encode(y=y, color=encodings["color"])
     dot = base.mark_point(filled=True, size=60, opacity=1)
     return alt.layer(
-        _ends(base, value).mark_rule(style="interval").encode(x="lower:Q", x2="upper:Q"),
+        with_ends(base, value).mark_rule(style="interval").encode(x="lower:Q", x2="upper:Q"),
         dot.encode(
             x=x, shape=encodings["shape"], tooltip=tooltips("entry", value, "low", "high", count)
         ),
     ).properties(width=420, height=alt.Step(20))
 
 
-def _ends(chart: Any, value: str) -> Any:
-    """Return a chart with the ends of its interval, or the value if there is none.
-
-    Vega warns about an axis of a field without any number.
-    """
-    return chart.transform_calculate(
-        lower=f"isValid(datum.low) ? datum.low : datum.{value}",
-        upper=f"isValid(datum.high) ? datum.high : datum.{value}",
-    )
-
-
 def _win_rate(looks: dict[str, Style]) -> Any:
-    base = alt.Chart(_rows()).encode(
+    base = alt.Chart(rows_data()).encode(
         x=alt.X(
             "column:N",
             sort=None,
             title="… than this",
-            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=200, ticks=False, domain=False),
+            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=280, ticks=False, domain=False),
         ),
         y=alt.Y(
             "row:N",
             sort=None,
             title="this is better …",
-            axis=alt.Axis(labelLimit=200, ticks=False, domain=False),
+            axis=alt.Axis(labelLimit=280, ticks=False, domain=False),
         ),
     )
     pairs = base.transform_filter("isValid(datum.probability)")
     scale = alt.Scale(
         domain=[0, 0.5, 1], range=["#c8641a", "#f4f1ec", "#1f66ad"], interpolate="rgb"
     )
-    legend = alt.Legend(title=["probability"], format="~%", gradientLength=160)
+    legend = alt.Legend(title=["probability"], format="~%", gradientLength=200, orient="bottom")
     tiles = pairs.mark_rect().encode(
         color=alt.Color("probability:Q", scale=scale, legend=legend),
         tooltip=tooltips("row", "column", "probability", "low", "high"),
@@ -299,7 +302,7 @@ def _win_rate(looks: dict[str, Style]) -> Any:
 def _ranks(looks: dict[str, Style]) -> Any:
     """Return the diagram: axis on top, bars over methods that do not differ, names at the sides."""
     encodings = encodings_of(looks, legend=False)
-    data = alt.Chart(_rows())
+    data = alt.Chart(rows_data())
     y = alt.Y("level:O", axis=None)
     axis = alt.Axis(
         orient="top", title="average rank (1 is best)", tickMinStep=1, format="d", grid=False
@@ -307,12 +310,20 @@ def _ranks(looks: dict[str, Style]) -> Any:
     scale = alt.Scale(zero=False, nice=False, padding=12)
     x = alt.X("rank:Q", axis=axis, scale=scale)
     method = data.transform_filter("datum.kind == 'method'")
-    groups = data.transform_filter("datum.kind == 'group'").mark_rule(style="group")
+    # Methods are there too, invisibly: Vega warns about an axis of a layer without rows.
+    groups = data.transform_filter("datum.kind != 'test'").transform_calculate(
+        **{
+            "from": "datum.kind == 'group' ? datum.from : datum.rank",
+            "to": "datum.kind == 'group' ? datum.to : datum.rank",
+        }
+    )
     layers = [
         method.transform_calculate(axis="0")
         .mark_rule(style="leader")
         .encode(x=x, y=alt.Y("axis:O", axis=None), y2="level:O", color=encodings["color"]),
-        groups.encode(x="from:Q", x2="to:Q", y=y),
+        groups.mark_rule(style="group").encode(
+            x="from:Q", x2="to:Q", y=y, opacity=shown_if("datum.kind == 'group'")
+        ),
     ]
     for side in ("left", "right"):
         left = side == "left"
@@ -338,44 +349,6 @@ def _ranks(looks: dict[str, Style]) -> Any:
     return alt.layer(*layers, test).properties(width=420, height=alt.Step(18))
 
 
-def _profile(looks: dict[str, Style]) -> Any:
-    encodings = encodings_of(looks, lines=True)
-    x = alt.X(
-        "threshold:Q",
-        title="accuracy (fraction of dense)",
-        axis=alt.Axis(format="~%", tickCount=5),
-        scale=alt.Scale(zero=False, nice=False),
-    )
-    y = alt.Y(
-        "share:Q",
-        title="fraction of runs above",
-        axis=alt.Axis(format="~%", tickCount=5),
-        scale=alt.Scale(domain=[0, 1]),
-    )
-    base = alt.Chart().encode(x=x)
-    own = base.transform_filter("datum.own")
-    layers = alt.layer(
-        base.transform_filter("!datum.own")
-        .mark_line(style="background")
-        .encode(y=y, detail="entry:N"),
-        _ends(own, "share")
-        .mark_area(opacity=0.16)
-        .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
-        own.mark_line(strokeWidth=1.6).encode(
-            y=y,
-            color=encodings["color"],
-            strokeDash=encodings["strokeDash"],
-            tooltip=tooltips("entry", "threshold", "share", "low", "high"),
-        ),
-        data=_rows(),
-    )
-    return (
-        family_panels(layers, looks)
-        .properties(width=200, height=150)
-        .facet(facet=alt.Facet("panel:N", title=None, sort=families_of(looks)), columns=3)
-    )
-
-
 def _robustness(looks: dict[str, Style]) -> Any:
     x = alt.X("accuracy:Q", title="clean accuracy", axis=_shares(), scale=_spare())
     y = alt.Y("robust:Q", title=None, axis=_shares(), scale=_spare())
@@ -391,7 +364,7 @@ def _calibration(looks: dict[str, Style]) -> Any:
 
 
 def _shares() -> alt.Axis:
-    return alt.Axis(format="~%", tickCount=4)
+    return alt.Axis(format=".3~%", tickCount=3)
 
 
 def _spare() -> alt.Scale:
@@ -415,36 +388,30 @@ def _points(looks: dict[str, Style], x: alt.X, y: alt.Y, *shown: str) -> Any:
 
 
 def _by_measure(layers: list[Any], title: str | None) -> Any:
-    """Return one panel per measure and task.
+    """Return one panel per measure and task, in lines that end where the page does.
 
     Sorted by name: Vega misplaces panels of an explicit order if a task lacks a measure.
     """
     return (
-        alt.layer(*layers, data=_rows())
+        alt.layer(*layers, data=rows_data())
+        .transform_calculate(measured=MEASURED)
         .properties(width=140, height=140)
-        .facet(
-            row=alt.Row(
-                "measure:N",
-                title=title,
-                header=alt.Header(
-                    labelFontWeight="normal", labelFontSize=11, titleFontWeight="normal"
-                ),
-            ),
-            column=alt.Column("task:N", title=None, header=TASK_ABOVE),
-            spacing=12,
-        )
+        .facet(facet=alt.Facet("measured:N", title=title, header=TASK_ABOVE), columns=4, spacing=12)
         .resolve_scale(x="independent", y="independent")
     )
 
 
 CHART_BUILDERS = {
-    "accuracy": _accuracy,
-    "score": _score,
+    "accuracy": line_charts.accuracy,
+    "accuracy-narrow": line_charts.accuracy_narrow,
+    "score": line_charts.score,
     "cost": _cost,
+    "controls": _controls,
+    "controls-narrow": _controls_narrow,
     "rating": _rating,
     "win_rate": _win_rate,
     "ranks": _ranks,
-    "profile": _profile,
+    "profile": line_charts.profile,
     "iqm": _iqm,
     "robustness": _robustness,
     "calibration": _calibration,

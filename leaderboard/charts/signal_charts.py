@@ -7,7 +7,7 @@ import altair as alt
 
 from leaderboard.charts.ablation_charts import LEVELS
 from leaderboard.charts.board_charts import ChartText
-from leaderboard.charts.board_specifications import ROWS
+from leaderboard.charts.panels import ROWS
 from leaderboard.signal_figures import SignalGroup
 from suite.results.signal_measures import (
     AVERAGED,

@@ -1,11 +1,10 @@
 """The appearance of charts: colour, dash and shape of methods, light and dark themes, axes.
 
-A method looks the same in every chart: its colour is its family's; dash and shape distinguish the
-members of a family. Colours after Okabe & Ito (2008), darkened for contrast on white and on black.
+A method looks the same in every chart: its hue is its family's; lightness, dash and shape
+distinguish the members of a family.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,22 +14,28 @@ import altair as alt
 from leaderboard.boards import Entry
 
 FAMILIES = {
-    "reference": "#7d7d7d",
-    "before training": "#b8629b",
-    "after training": "#6a6ad0",
-    "dense to sparse": "#0a9170",
-    "iterative": "#b07c00",
-    "sparse to sparse": "#2a7fc4",
-    "resonance": "#d55e00",
+    "reference": ("#7a7a7a", "#676767", "#8d8d8d"),
+    "before training": ("#b36592", "#9e527e", "#c878a5"),
+    "after training": ("#a161e5", "#8b4ecf", "#b475f8"),
+    "dense to sparse": ("#4a8e68", "#377b56", "#5ea27b"),
+    "iterative": ("#a07a48", "#8b6736", "#b58d5a"),
+    "sparse to sparse": ("#577bb3", "#42689e", "#6b8ec7"),
+    "resonance": ("#d95816", "#c14500", "#f16c2b"),
 }
-OTHERS = ("#8c6d3f", "#4a9a9a", "#a05c8a")
-"""Colours of families that plug-ins add."""
+"""Family → colours of its members in turn: of one hue, in three lightnesses.
+
+Found by a search for colours that stay apart (CIEDE2000 of about 7, whichever two families) under
+simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009), with a contrast of 3:1 to
+white and to the dark page. Tests measure both."""
+OTHERS = (
+    ("#7a872e", "#67741c", "#8b983e"),
+    ("#2a8b93", "#137880", "#429ea6"),
+    ("#c0564f", "#aa433d", "#d66a62"),
+)
+"""Colours of families that plug-ins add; these are not measured against the others."""
 SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross",
           "triangle-right", "triangle-left")  # fmt: skip
 DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
-LIGHTER = (0.0, -0.25, 0.2)
-"""Shift of a member's colour from its family's: towards black below 0, towards white above."""
-
 FONT = "system-ui, 'Liberation Sans', Arial, sans-serif"
 PICTURE_FONT = "'Liberation Sans', Arial, Helvetica, sans-serif"
 """Font of saved pictures: the one they are measured with, and others of the same widths.
@@ -54,26 +59,20 @@ def styles(entries: Sequence[Entry]) -> dict[str, Style]:
     """Return label → style, sorted by family and then by label, as in the legend."""
     dense = {e.label for e in entries if e.dense}
     others = sorted({e.family for e in entries} - FAMILIES.keys())
-    colours = FAMILIES | {f: OTHERS[i % len(OTHERS)] for i, f in enumerate(others)}
+    known = FAMILIES | {f: OTHERS[i % len(OTHERS)] for i, f in enumerate(others)}
     found = {}
-    for family, colour in colours.items():
+    for family, colours in known.items():
         members = sorted({e.label for e in entries if e.family == family})
         for i, label in enumerate(members):
             found[label] = Style(
                 family,
                 label in dense,
-                _tinted(colour, LIGHTER[i % len(LIGHTER)]),
+                colours[i % len(colours)],
                 tuple(DASHES[i % len(DASHES)]),
                 # Another pairing of dash and shape in each further round.
                 SHAPES[(i + i // len(DASHES)) % len(SHAPES)],
             )
     return found
-
-
-def _tinted(colour: str, share: float) -> str:
-    parts = [int(x, 16) for x in re.findall("..", colour[1:])]
-    end = 255 if share > 0 else 0
-    return "#" + "".join(f"{round(x + (end - x) * abs(share)):02x}" for x in parts)
 
 
 def theme(*, dark: bool = False) -> dict[str, Any]:
@@ -89,7 +88,13 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
         "font": FONT,
         "aria": False,
         "axis": words
-        | {"gridColor": faint, "domainColor": soft, "tickColor": soft, "titleFontWeight": "normal"},
+        | {
+            "gridColor": faint,
+            "domainColor": soft,
+            "tickColor": soft,
+            "titleFontWeight": "normal",
+            "labelSeparation": 6,
+        },
         "legend": words | {"title": None, "symbolSize": 60, "rowPadding": 3, "labelLimit": 240},
         "header": words | {"labelFontWeight": "bold", "labelFontSize": 12, "labelLimit": 400},
         "title": {"color": ink, "anchor": "start", "fontSize": 14, "offset": 12},
@@ -116,18 +121,20 @@ def themes() -> dict[str, dict[str, Any]]:
     return {"light": theme(), "dark": theme(dark=True), "picture": theme() | PICTURE}
 
 
-def encodings_of(
-    looks: dict[str, Style], *, legend: bool = True, lines: bool = False
-) -> dict[str, Any]:
-    """Return colour, dash and shape of entries; their one legend shows points, or lines."""
+def encodings_of(looks: dict[str, Style], *, legend: bool = True) -> dict[str, Any]:
+    """Return colour, dash and shape of entries, with one legend of points below the chart."""
     labels = list(looks)
     # Vega merges legends of the same entries; point symbols need no dashed outline.
-    symbols: dict[str, Any] = {"symbolStrokeWidth": 0, "symbolSize": 75}
-    if lines:
-        symbols = {"symbolType": "stroke", "symbolSize": 300}
-    shown: Any = alt.Legend(symbolLimit=len(labels) or 1, symbolOpacity=1, **symbols)
-    if not legend:
-        shown = None
+    shown: Any = None
+    if legend:
+        shown = alt.Legend(
+            orient="bottom",
+            columns=LEGEND_COLUMNS,
+            symbolLimit=len(labels) or 1,
+            symbolOpacity=1,
+            symbolStrokeWidth=0,
+            symbolSize=75,
+        )
 
     def scale(values: list[Any]) -> alt.Scale:
         return alt.Scale(domain=labels, range=values)
@@ -142,6 +149,9 @@ def encodings_of(
         "shape": alt.Shape("entry:N", scale=scale([s.shape for s in looks.values()]), legend=shown),
     }
 
+
+LEGEND_COLUMNS = 4
+"""Columns of a legend in a picture; `assets/fitting.js` chooses as many as a page has room for."""
 
 # Accuracies crowd near 1, where methods differ: the axis is the error, logarithmic.
 MIN_ERROR = 0.0005
@@ -172,13 +182,9 @@ def families_of(looks: dict[str, Style]) -> list[str]:
     return list(dict.fromkeys(style.family for style in looks.values()))
 
 
-def family_panels(layers: Any, looks: dict[str, Style], drawn: str = "true") -> Any:
-    """Repeat each row in the panel of every family: highlighted in its own, grey in the others."""
-    return (
-        layers.transform_calculate(panel=json.dumps(families_of(looks)))
-        .transform_flatten(["panel"])
-        .transform_calculate(own=f"datum.panel == datum.family && {drawn}")
-    )
+def family_panels(layers: Any, panels: list[str]) -> Any:
+    """Repeat each row in the `panel` of every family, where it is in its own or for comparison."""
+    return layers.transform_calculate(panel=json.dumps(panels)).transform_flatten(["panel"])
 
 
 def tooltips(*fields: str) -> list[Any]:
@@ -192,4 +198,15 @@ def tooltips(*fields: str) -> list[Any]:
     ]
 
 
-TEXTS = ("task", "metric", "entry", "family", "row", "column", "measure")
+TEXTS = (
+    "task",
+    "method",
+    "control",
+    "verdict",
+    "metric",
+    "entry",
+    "family",
+    "row",
+    "column",
+    "measure",
+)

@@ -12,6 +12,7 @@ LATEX = {
     "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
     "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
     "≥": r"$\ge$", "²": r"$^2$", "→": r"$\to$", "−": r"$-$",
+    "▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "≈": r"$\approx$",
 }  # fmt: skip
 """Characters with a meaning in LaTeX; brackets and stars have one at the start of a row."""
 

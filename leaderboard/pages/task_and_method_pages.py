@@ -12,8 +12,7 @@ from leaderboard.board_columns import Column
 from leaderboard.board_groups import BoardGroup, board_groups, on_other_terms, states_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
-from leaderboard.charts.board_charts import CHART_TEXTS
-from leaderboard.charts.board_specifications import specification
+from leaderboard.charts.board_charts import form
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.comparison_page import comparison_address
@@ -235,14 +234,7 @@ def _rows(table: SummaryTable, method: str) -> list[Any]:
 def chart_data_script(boards: Sequence[Board]) -> str:
     """Return the script that holds the specifications of the charts of tasks and methods."""
     looks = styles([entry for board in boards for entry, _ in board.rows])
-    charts = {}
-    for name in SHOWN_CHARTS:
-        charts[name] = {
-            "title": CHART_TEXTS[name].title,
-            "text": CHART_TEXTS[name].text,
-            "specification": specification(name, looks),
-        }
-    content = {"charts": charts, "themes": themes()}
+    content = {"charts": {name: form(name, looks) for name in SHOWN_CHARTS}, "themes": themes()}
     return f"window.resonanceBoardCharts = {embedded_data(content)};\n"
 
 

@@ -15,7 +15,7 @@ from leaderboard.pages.navigation import Navigation, Section
 from suite import __version__
 from suite.core.shown_text import shown_json, shown_lines
 
-CHART_SCRIPTS = ("scheme.js", "saving.js")
+CHART_SCRIPTS = ("scheme.js", "saving.js", "fitting.js")
 """Scripts of `assets/` that every page with charts loads, in this order."""
 
 

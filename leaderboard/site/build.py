@@ -40,7 +40,7 @@ from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.comparison_page import COMPARISON_SCRIPTS
 from leaderboard.pages.index_page import FurtherPage, index_page
 from leaderboard.pages.navigation import Navigation
-from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
+from leaderboard.pages.paper_view import PaperSection, PaperStudy, paper_page, paper_sections
 from leaderboard.pages.signals_page import ABOUT, PAGE, TITLE, signals_page
 from leaderboard.pages.signals_page import named_charts as named_signal_charts
 from leaderboard.pages.task_and_method_pages import (
@@ -199,11 +199,13 @@ def _write(
         views = [view for group in groups for view in board_views(group, placed)]
         bar = content.navigation
         further = _write_ablations(folder, pictures, content.ablations, records, bar)
-        further += _write_tunings(folder, content, records, methods_pages(views))
+        further += _write_tunings(folder, content, records, methods_pages(views), bar)
         analyses = _write_signals(folder, pictures, content.signals(signals), bar)
         related = write_further_pages(folder, content, views, placed, analyses)
-        tables = _write_boards(folder, views, related, bar)
-        _write_paper(folder, groups, tables, drawn, bar)
+        _write_boards(folder, views, related, bar)
+        studies = [PaperStudy(s.name, s.question, s.trials.keys()) for s in content.studies]
+        shown = [one.record for one in placed if one.on_board]
+        _write_paper(folder, groups, paper_sections(studies, shown, groups, tuned), drawn, bar)
         write_comparison(folder, groups, bar)
         further += analyses
         for group in groups:
@@ -270,14 +272,13 @@ def _write_assets(folder: SiteFolder) -> None:
 
 def _write_boards(
     folder: SiteFolder, boards: list[BoardView], related: RelatedPages, bar: Navigation
-) -> list[PaperTable]:
-    """Write the pages of tasks and methods; return the tables of the paper view."""
+) -> None:
+    """Write the pages of tasks and methods."""
     folder.write("assets/task_chart_data.js", chart_data_script([one.board for one in boards]))
     for one in boards:
         folder.write(one.page, task_page(one, boards, related.of_task(one.board), bar))
     for method, page in methods_pages(boards).items():
         folder.write(page, method_page(method, boards, related.of_method(method), bar))
-    return [paper_table(one.board, one.summary_table) for one in boards]
 
 
 def _draw_boards(pictures: PictureFiles, groups: Sequence[BoardGroup]) -> dict[str, list[str]]:
@@ -293,12 +294,12 @@ def _draw_boards(pictures: PictureFiles, groups: Sequence[BoardGroup]) -> dict[s
 def _write_paper(
     folder: SiteFolder,
     groups: Sequence[BoardGroup],
-    tables: Sequence[PaperTable],
+    sections: Sequence[PaperSection],
     drawn: Mapping[str, Sequence[str]],
     bar: Navigation,
 ) -> None:
     """Write the paper view with its tables; `drawn` are the charts of each group's page."""
-    for table in tables:
+    for table in (table for section in sections for table in section.tables):
         folder.write(f"{table.name}.tex", table.latex)
         folder.write(f"{table.name}.md", table.markdown)
     texts = {}
@@ -307,7 +308,7 @@ def _write_paper(
         for name in drawn[group.page]:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
-    folder.write("paper.html", paper_page(tables, texts, bar))
+    folder.write("paper.html", paper_page(sections, texts, bar))
 
 
 def _write_ablations(

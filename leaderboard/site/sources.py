@@ -134,6 +134,7 @@ class Source:
             self.selection = replace(self.selection, apart=self._apart(ablation_trials(every)))
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
+            self.studies = [one for one in self.studies if one.name == only]
         self.tuning_senders: dict[str, Sender] = {}
         self._add_sent_tunings()
         if only:

@@ -232,9 +232,10 @@ class Method(Declared, Configurable):
     `implementation` names the Sparsifier class in the file of the declaration (or
     ``package.module:Class``). `revision` is raised whenever the same settings would give other
     masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
-    without `zeros` reduces the number of parameters by other means than masks. A `control`
-    belongs in every study, unless the study gives a reason to leave it out; with `control_of` in
-    those that have this method. One with
+    without `zeros` reduces the number of parameters by other means than masks. `control_of` names
+    the method that it leaves one ingredient out of, and is compared with. A `control` belongs in
+    every study, unless the study gives a reason to leave it out; with `control_of` in those that
+    have this method, unless it belongs `in_every_study`. One with
     `own_arithmetic` charges products of its own beside passes (`Sparsifier.method_cost`). One with
     a `constant_fan_in` may have more zeros than the sparsity says, by less than one a neuron.
     For documentation only, in no key: `cost` says what a training costs, `equation` is its rule in
@@ -251,6 +252,7 @@ class Method(Declared, Configurable):
     control: bool = False
     own_arithmetic: bool = False
     control_of: str = ""
+    in_every_study: bool = False
     constant_fan_in: bool = False
     cost: str = ""
     equation: str = ""

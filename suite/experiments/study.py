@@ -324,11 +324,13 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     def missing_controls(self) -> list[str]:
         """Return the control methods that are not in the study, or ``NAME on TASK, …``.
 
-        One that is the control of a single method is missing only beside that method.
+        One that is the control of a single method is missing only beside that method, unless it
+        belongs in every study.
         """
         missing, names = [], {entry.name for entry in self.methods}
         for method in registry.methods():
-            if method.control_of and method.control_of not in names:
+            beside = method.control_of and not method.in_every_study
+            if beside and method.control_of not in names:
                 continue
             named = [entry for entry in self.methods if entry.name == method.name]
             lacking = [t for t in self.task_names if not any(e.runs_on(t) for e in named)]

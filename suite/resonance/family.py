@@ -465,6 +465,8 @@ METHODS = (
         formerly="resonance_null",
         hyperparameters=shared.with_defaults(HYPERPARAMETERS, shuffle="fixed"),
         control=True,
+        control_of="resonance",
+        in_every_study=True,
         cost="as resonance",
     ),
     COHERENT,
@@ -476,6 +478,7 @@ METHODS = (
         hyperparameters=shared.with_defaults(
             COHERENT_HYPERPARAMETERS, drop_power=0.0, coherence_power=0.0
         ),
+        control_of="resonance_coherent",
         cost="as resonance_coherent",
     ),
     SAMPLED,

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from leaderboard.charts.ablation_charts import chart_rows, charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.site.build import build
+from leaderboard.statistics.intervals import Interval
 from suite.core.errors import TrialFailed
 from suite.experiments import registry
 from suite.experiments.study import Study
@@ -346,10 +348,40 @@ def test_three_factors_have_a_heat_map_for_each_pair_averaged_over_the_third():
     assert effects(found) == EXPECTED | {"taper=none": 0.0}
 
 
+def test_interactions_are_drawn_around_zero_as_far_as_the_largest_reaches():
+    found = only(*planted(GRID, grid=True, together=0.04, wobble=0.001))
+    effects = chart_rows(found)["interaction_effects"]
+    largest = max(abs(row["mean"]) for row in effects)
+    assert largest == pytest.approx(4, abs=0.5)
+    form = charts(found)["interaction_effects"].to_dict()
+    (low, high) = next(
+        layer["encoding"]["x"]["scale"]["domain"] for layer in form["layer"]
+        if "scale" in layer["encoding"]["x"]
+    )  # fmt: skip
+    assert low == -high == pytest.approx(-1.5 * largest)
+    heat = chart_rows(found)["heat"]
+    assert {row["change"] for row in heat if row["base"]} == {0}
+    colours = charts(found)["heat"].to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert colours == [-colours[2], 0, max(abs(row["change"]) for row in heat)]
+
+
+def test_intervals_end_where_possible_values_do():
+    found = only(*planted(GRID, grid=True))
+    wide = [replace(pair, mean=Interval(0.9, -0.2, 1.3, 3)) for pair in found.pairs]
+    rows = chart_rows(replace(found, pairs=wide))["heat"]
+    assert {(row["low"], row["mean"], row["high"]) for row in rows} == {(0, 90, 100)}
+
+
 @pytest.mark.slow
 def test_the_charts_can_be_drawn():
     drawn = named_charts(design_effects(*planted(GRID, grid=True)))
-    assert set(drawn) == {"differences", "main_effects", "heat", "interaction"}
+    assert set(drawn) == {
+        "differences",
+        "main_effects",
+        "heat",
+        "interaction",
+        "interaction_effects",
+    }
     heat = pictures(drawn["heat"])
     assert b"cooldown=50" in heat["svg"]
     assert heat["png"].startswith(b"\x89PNG")
@@ -395,7 +427,7 @@ def test_a_site_has_the_page_and_the_pictures_of_every_ablation_in_its_store(sit
     assert 'href="ablations/planted.html"' in (site / "index.html").read_text()
     assert "window=8" in page.read_text()
     pictures = {path.name for path in (site / "charts").glob("planted-*")}
-    assert len(pictures) == 4 * 3
+    assert len(pictures) == 5 * 3
     assert "planted-heat.svg" in pictures
 
 
@@ -407,7 +439,7 @@ def test_a_browser_draws_the_charts_of_the_page_without_a_network(site, chromium
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:"))
             else faults.append(r.url))  # fmt: skip
     page.goto((site / "ablations" / "planted.html").as_uri())
-    page.wait_for_function("document.querySelectorAll('[data-drawn]').length === 4")
+    page.wait_for_function("document.querySelectorAll('[data-drawn]').length === 5")
     assert "cooldown=50" in page.locator("#chart-heat svg.marks").text_content()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     name, picture = saved(page, page.locator("figure:has(#chart-heat)"), "svg")

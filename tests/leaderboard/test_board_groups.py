@@ -215,10 +215,10 @@ def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
 def test_a_table_of_a_paper_says_that_it_is_at_equal_training_flops(both):
     boards, _ = both
     for board in boards:
-        table = paper_table(board, summary_table([board]))
+        table = paper_table(board, board_claims([board]))
         for text in (table.terms + table.caption, table.latex, table.markdown):
             assert ("At equal training FLOPs (0.3" in text) == (board.terms == AT_BUDGET)
-            assert "in all tables on the same terms" in text
+            assert "of methods in this table" in text
 
 
 def test_a_method_s_page_has_figures_for_each_kind(both, site):

@@ -10,6 +10,7 @@ from leaderboard.chart_rows import (
     ChartSelection,
     accuracy,
     calibration,
+    controls,
     cost,
     iqm,
     profile,
@@ -39,7 +40,8 @@ def test_accuracy_is_a_mean_with_its_interval_and_dense_stands_beside_every_spar
     rows = accuracy(boards(seeds("dense", [0.96]), seeds("set", [0.9, 0.8])))
     assert [(row["entry"], row["sparsity"]) for row in rows] == [("Dense", None), ("SET", 0.9)]
     assert rows[1]["accuracy"] == pytest.approx(0.85)
-    assert rows[1]["high"] - rows[1]["accuracy"] == pytest.approx(12.706 * 0.05, rel=1e-4)
+    assert rows[1]["accuracy"] - rows[1]["low"] == pytest.approx(12.706 * 0.05, rel=1e-4)
+    assert rows[1]["high"] == 1, "an interval ends at what is possible"
     assert (rows[0]["n"], rows[0]["low"]) == (1, None)
 
 
@@ -60,6 +62,57 @@ def test_the_front_is_what_nothing_cheaper_matches():
 
 def test_costs_are_shares_of_a_dense_network_on_the_same_task():
     assert cost(boards(seeds("set", [0.9]))) == []
+
+
+def test_a_task_on_which_only_dense_has_run_has_no_rows():
+    made = boards(seeds("dense", [0.96]), seeds("set", [0.9]), seeds("dense", [0.9], task=OTHER))
+    assert {row["task"] for row in accuracy(made)} == {"digits/mlp"}
+
+
+def test_a_method_is_compared_with_its_control_on_common_seeds():
+    made = boards(
+        seeds("resonance", [0.90, 0.91, 0.92, 0.93, 0.94]),
+        seeds("resonance_shuffled", [0.80, 0.82, 0.81, 0.84, 0.83]),
+        seeds("set", [0.5] * 5),
+    )
+    (row,) = controls(made)
+    assert (row["method"], row["control"]) == ("Resonance", "Resonance, shuffled")
+    assert row["difference"] == pytest.approx(10)
+    assert (row["n"], row["verdict"]) == (5, "better")
+    few = boards(seeds("resonance", [0.9, 0.8]), seeds("resonance_shuffled", [0.2, 0.9]))
+    (row,) = controls(few)
+    assert (row["low"], row["high"], row["verdict"]) == (-100, 100, "cannot decide")
+
+
+def test_comparisons_with_controls_are_one_family():
+    """Each alone would be shown; among ninety with nothing in them it is not."""
+    near = [0.900, 0.901, 0.9, 0.902, 0.9]
+    alone = boards(
+        seeds("resonance", [0.91, 0.913, 0.912, 0.91, 0.92]), seeds("resonance_shuffled", near)
+    )
+    assert [row["verdict"] for row in controls(alone)] == ["better"]
+    many = [s / 1000 for s in range(810, 900)]
+    nothing = [
+        seeds(method, values, sparsity=sparsity)
+        for sparsity in many
+        for method, values in (("resonance", near), ("resonance_shuffled", near[::-1]))
+    ]
+    among = boards(
+        seeds("resonance", [0.91, 0.913, 0.912, 0.91, 0.92]), seeds("resonance_shuffled", near),
+        *nothing,
+    )  # fmt: skip
+    (row,) = (row for row in controls(among) if row["sparsity"] == 0.9)
+    assert row["verdict"] == "no difference shown"
+
+
+def test_a_shuffled_setting_makes_a_control_of_the_same_method():
+    shuffled = {"hyperparameters": {"shuffle": "fixed"}}
+    made = boards(
+        seeds("resonance_weighted", [0.9] * 2), seeds("resonance_weighted", [0.8] * 2, **shuffled)
+    )
+    (row,) = controls(made)
+    assert row["control"] == "Resonance, weighted (shuffle=fixed)"
+    assert controls(made, ChartSelection(entries=["Resonance, weighted"])) == []
 
 
 def test_dense_competes_only_where_it_is_named():

@@ -4,10 +4,16 @@ import re
 
 import pytest
 
+from leaderboard.board_claims import board_claims
+from leaderboard.board_groups import board_groups
 from leaderboard.boards import Board, build_boards
 from leaderboard.pages.latex import escape_latex
-from leaderboard.pages.paper_view import latex_table, markdown_table
-from leaderboard.summary_table import summary_table
+from leaderboard.pages.paper_view import (
+    OF_NO_STUDY,
+    PaperStudy,
+    paper_sections,
+    paper_table,
+)
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.support.sample_records import done, make_trial
@@ -26,6 +32,14 @@ def board(given: list[Record]) -> Board:
     return one
 
 
+def latex(one: Board) -> str:
+    return paper_table(one, board_claims([one])).latex
+
+
+def markdown(one: Board) -> str:
+    return paper_table(one, board_claims([one])).markdown
+
+
 def rows(text: str) -> dict[str, str]:
     """Return the body of a LaTeX table: method → the rest of its line."""
     lines = [line.strip() for line in text.splitlines() if line.endswith(r"\\")]
@@ -42,11 +56,75 @@ CLEAR = {
 
 def test_the_best_is_bold_where_the_others_are_shown_to_be_worse():
     one = board(records(**CLEAR))
-    found = rows(latex_table(one, summary_table([one])))
+    found = rows(latex(one))
     assert found["RigL"].startswith(r"\textbf{93.00} $\pm$ 0.20")
-    assert found["Static random"] == r"85.00 $\pm$ 0.20"
+    assert found["Static random"] == r"85.00 $\pm$ 0.20\textsuperscript{$\blacktriangledown$}"
     assert "textbf" not in found["Dense"]
-    assert "| RigL | **93.00 ± 0.20** |" in markdown_table(one, summary_table([one]))
+    assert "| RigL | **93.00 ± 0.20** |" in markdown(one)
+
+
+def test_signs_say_how_a_score_compares_with_the_reference_and_the_caption_says_by_which_test():
+    better = {**CLEAR, "granet": [x + 0.02 for x in CLEAR["rigl"]], "set": CLEAR["rigl"]}
+    one = board(records(**better))
+    found = rows(latex(one))
+    assert found["GraNet"].endswith(r"\textsuperscript{$\blacktriangle$}")
+    assert found["Static random"].endswith(r"\textsuperscript{$\blacktriangledown$}")
+    assert found["SET"].endswith(r"\textsuperscript{$\approx$}")
+    assert "textsuperscript" not in found["RigL"] + found["Dense"]
+    assert "| GraNet | **95.00 ± 0.20** (▲) |" in markdown(one)
+    caption = paper_table(one, board_claims([one])).caption
+    for words in ("test accuracy", "▲ better and ▼ worse than RigL", "Paired t-tests at 5 %",
+                  "Holm-corrected over the 3 comparisons with RigL in this table",
+                  "over the 6 pairs of methods in this table", "95 % interval"):  # fmt: skip
+        assert words in caption
+    assert r"$\blacktriangle$ better" in latex(one)
+
+
+def test_without_the_reference_the_caption_says_nothing_of_signs():
+    one = board(records(dense=CLEAR["dense"], static=CLEAR["static"], set=CLEAR["rigl"]))
+    assert "▲" not in paper_table(one, board_claims([one])).caption
+
+
+def test_there_is_a_section_for_each_study_and_one_for_trials_of_none():
+    given = records(**CLEAR)
+    groups = board_groups(build_boards(given)[0])
+    keys = {r.key for r in given if r.trial["method"] != "static"}
+    studies = [PaperStudy("first", "What is it?", keys), PaperStudy("empty", "", {"a" * 16})]
+    first, rest = paper_sections(studies, given, groups, {})
+    assert (first.title, first.text, rest.title) == ("first", "What is it?", OF_NO_STUDY)
+    assert "bundles do not say" in rest.text
+    assert set(rows(first.tables[0].latex)) == {"Method", "Dense", "RigL"}
+    assert set(rows(rest.tables[0].latex)) == {"Method", "Static random"}
+    assert first.tables[0].name != rest.tables[0].name
+    assert first.tables[0].caption.startswith("first: digits/mlp: ")
+
+
+def test_claims_of_a_section_are_corrected_over_its_own_tables():
+    given = [*records(**CLEAR), *[
+        done(make_trial(name, seed=seed, task="mnist/lenet_300_100"), value)
+        for name in ("rigl", "static") for seed, value in enumerate(CLEAR[name])
+    ]]  # fmt: skip
+    groups = board_groups(build_boards(given)[0])
+    keys = {r.key for r in given if r.trial["task"] == "digits/mlp"}
+    first, rest = paper_sections([PaperStudy("first", "", keys)], given, groups, {})
+    assert all("over the one comparison with RigL in this table" in s.tables[0].caption
+               for s in (first, rest))  # fmt: skip
+    (together,) = paper_sections([], given, groups, {})
+    assert [len(section.tables) for section in (first, rest, together)] == [1, 1, 2]
+    assert "over the 2 comparisons with RigL in the 2 tables on" in together.tables[0].caption
+
+
+def test_tables_have_as_many_columns_as_they_announce():
+    given = records(**CLEAR) + [
+        done(make_trial(name, seed=seed, sparsity=0.98), value - 0.1)
+        for name in ("rigl", "static") for seed, value in enumerate(CLEAR[name])
+    ]  # fmt: skip
+    text = latex(board(given))
+    (columns,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", text)
+    assert columns == "lrr"
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
+    assert_balanced(text)
 
 
 def test_nothing_is_bold_below_five_seeds_or_where_nothing_is_told_apart():
@@ -54,16 +132,16 @@ def test_nothing_is_bold_below_five_seeds_or_where_nothing_is_told_apart():
     same = CLEAR | {"static": CLEAR["rigl"]}
     for given in (few, same):
         one = board(records(**given))
-        assert "textbf" not in latex_table(one, summary_table([one]))
-        assert "**9" not in markdown_table(one, summary_table([one]))
+        assert "textbf" not in latex(one)
+        assert "**9" not in markdown(one)
     one = board(records(**few))
-    assert rows(latex_table(one, summary_table([one])))["RigL"].endswith(r"\textsuperscript{n=4}")
+    assert rows(latex(one))["RigL"].endswith(r"\textsuperscript{n=4}")
 
 
 def test_those_that_are_not_told_apart_share_the_bold():
     given = CLEAR | {"set": CLEAR["rigl"]}
     one = board(records(**given))
-    found = rows(latex_table(one, summary_table([one])))
+    found = rows(latex(one))
     assert "textbf" in found["RigL"]
     assert "textbf" in found["SET"]
 
@@ -71,7 +149,7 @@ def test_those_that_are_not_told_apart_share_the_bold():
 def test_what_is_missing_says_so():
     broken = failed(make_trial("rigl", sparsity=0.98), TrialFailed("broke"))
     one = board([*records(**CLEAR), broken])
-    found = rows(latex_table(one, summary_table([one])))
+    found = rows(latex(one))
     assert found["RigL"].endswith("& failed")
     assert found["Static random"].endswith("& --")
 
@@ -89,7 +167,7 @@ def test_a_hostile_name_stays_one_cell_of_a_table_that_latex_can_read(name):
         if record.trial["method"] == "rigl":
             record.trial["method"] = name
     one = board(given)
-    text = latex_table(one, summary_table([one]))
+    text = latex(one)
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 4
     for line in lines:
@@ -123,7 +201,7 @@ def assert_balanced(text: str) -> None:
 
 def test_a_table_is_a_whole_environment_of_booktabs():
     one = board(records(**CLEAR))
-    text = latex_table(one, summary_table([one]))
+    text = latex(one)
     assert re.findall(r"\\(begin|end)\{(\w+)\}", text) == [
         ("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table"),
     ]  # fmt: skip
@@ -136,6 +214,5 @@ def test_a_cell_whose_method_never_updated_says_so():
     records = [done(make_trial("set", seed=seed)) for seed in range(5)]
     idle = [one.model_copy(update={"no_update": "no update falls into"}) for one in records]
     boards, _ = build_boards(idle)
-    table = summary_table(boards)
-    assert "| SET | no update |" in markdown_table(boards[0], table)
-    assert rows(latex_table(boards[0], table)) == {"Method": "$s = 0.9$", "SET": "no update"}
+    assert "| SET | no update |" in markdown(boards[0])
+    assert rows(latex(boards[0])) == {"Method": "$s = 0.9$", "SET": "no update"}
