@@ -199,7 +199,7 @@ def _write(
         views = [view for group in groups for view in board_views(group, placed)]
         bar = content.navigation
         further = _write_ablations(folder, pictures, content.ablations, records, bar)
-        further += _write_tunings(folder, content, records, methods_pages(views), bar)
+        further += _write_tunings(folder, content, records, methods_pages(views))
         analyses = _write_signals(folder, pictures, content.signals(signals), bar)
         related = write_further_pages(folder, content, views, placed, analyses)
         _write_boards(folder, views, related, bar)

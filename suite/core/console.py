@@ -122,8 +122,12 @@ def _print_columns(
 
     table = Table(title=escape(title) if title else None, title_justify="left", box=None)
     for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
-        justify = "left" if number == 0 else "default"
-        table.add_column(escape(column), justify=justify, overflow="fold", width=width)
+        table.add_column(
+            escape(column),
+            justify="left" if number == 0 else "default",
+            overflow="fold",
+            width=width,
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     _console().print(table)
