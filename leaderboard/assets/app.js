@@ -100,6 +100,8 @@ document.addEventListener("DOMContentLoaded", () => {
   /** Dense networks are references: they do not compete in charts, as they have no rank. */
   const references = new Set(model.entries.flatMap(({ dense, label }) => (dense ? [label] : [])));
 
+  /** Charts that are about sparsities: they show all of them. */
+  const OVER_SPARSITIES = new Set(["accuracy", "score", "controls"]);
   let vega = null;
 
   /** Load Vega when the first chart comes into view: it is larger than all the rest. */
@@ -119,7 +121,8 @@ document.addEventListener("DOMContentLoaded", () => {
         "The charts need the file assets/vega.js of the site's folder."));
       return;
     }
-    const { tasks, sparsities } = view;
+    const { tasks } = view;
+    const sparsities = OVER_SPARSITIES.has(figure.dataset.chart) ? null : view.sparsities;
     const entries = view.entries && view.entries.filter((label) => !references.has(label));
     resonanceCharts.draw(
       figure, figure.dataset.chart, model.data, { tasks, sparsities, entries });

@@ -158,7 +158,7 @@ def _controls(looks: dict[str, Style]) -> Any:
         .facet(
             row=alt.Row("task:N", title=None, header=TASK_BESIDE),
             column=alt.Column("pair:N", title=None, header=PAIR_HEADER),
-            spacing={"row": 10, "column": 14},
+            spacing={"row": 14, "column": 14},
         )
     )
 

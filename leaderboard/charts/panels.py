@@ -43,6 +43,12 @@ MEASURED = (
 )
 """A measure and a task, as a title of which `TASK_LINES` breaks the task only."""
 TASK_BESIDE = alt.Header(
-    labelExpr=TASK_LINES, labelAngle=0, labelAlign="left", labelAnchor="middle", labelFontSize=11
+    labelExpr="split(replace(datum.value, ' (', '|('), '|')",
+    labelAngle=0,
+    labelAlign="left",
+    labelAnchor="middle",
+    labelFontSize=10,
+    labelLimit=190,
 )
+"""A task's title in two lines, so that it has room beside a row with a single sparsity."""
 TASK_ABOVE = alt.Header(labelExpr=TASK_LINES, labelFontSize=11)
