@@ -18,6 +18,7 @@ from suite.core.errors import InvalidInput
 from suite.results.store import Store
 
 NOT_RUN = "not run"
+COMPUTED = "computed by its command"
 WORDY = ("deviations", "within?")
 DEVIATIONS, SOURCE = "deviations", "source"
 
@@ -77,9 +78,16 @@ class ShownReproduction:
         return sum(line.mean is not None for line in self.lines)
 
     @property
+    def computed(self) -> bool:
+        """Whether lines are computed by the command, without trials."""
+        return any(rows.computed is not None for rows, _ in self.table.lines())
+
+    @property
     def state(self) -> str:
         """How many lines are reproduced, in words."""
-        return f"{self.reproduced} of {len(self.lines)}" if self.reproduced else NOT_RUN
+        if self.reproduced:
+            return f"{self.reproduced} of {len(self.lines)}"
+        return COMPUTED if self.computed else NOT_RUN
 
     @property
     def verdict(self) -> str:
@@ -144,7 +152,7 @@ def reproduction_page(
         shown=shown,
         tasks=tasks,
         study=study,
-        computed=any(rows.computed is not None for rows, _ in table.lines()),
+        computed=shown.computed,
     )
 
 
