@@ -21,7 +21,7 @@ from leaderboard.statistics.families import (
     over_tasks,
 )
 from leaderboard.statistics.intervals import Interval
-from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
+from leaderboard.statistics.paired_comparisons import ALPHA, MIN_SEEDS, Verdict
 
 SeedsByTask = dict[str, dict[int, float]]
 """Task's title → seed → score, of which more is better."""
@@ -37,7 +37,9 @@ class OverviewRow:
             network's; None where the metric has no such fraction, or it lacks a task.
         wins, ties, losses: in how many cells it is shown to be better than the reference, not
             shown to differ, and shown to be worse.
-        cost: its mean training FLOPs in the cells it has, as a multiple of dense training.
+        cost: its mean training FLOPs in the cells it has, as a multiple of dense training; None
+            also where a task has no dense network.
+        ran: whether it has a finished trial in a cell shown.
         against: the comparison with the reference over the tasks both have; None for dense
             networks, for the reference, and where tasks are ranked by different metrics.
         claims: the comparisons with the reference in single cells, by task's title and sparsity.
@@ -52,6 +54,7 @@ class OverviewRow:
     ties: int
     losses: int
     cost: float | None
+    ran: bool
     against: ClaimOverTasks | None
     claims: dict[tuple[str, float], Claim]
     lacking: dict[str, str]
@@ -70,8 +73,8 @@ class Overview:
         comparisons: number of comparisons in single cells that are corrected together.
         metric: what all tasks are ranked by; None if they differ.
         fewest, most: numbers of seeds of the ranked entries on a task.
-        unlike_leader: labels of the entries that are shown to be worse than the first over the
-            compared tasks.
+        against_leader: label → how the other ranked entries compare with the first over the
+            compared tasks; undecided where so few seeds cannot show a difference.
     """
 
     sparsities: tuple[float, ...]
@@ -83,7 +86,7 @@ class Overview:
     metric: Column | None
     fewest: int
     most: int
-    unlike_leader: frozenset[str]
+    against_leader: dict[str, Verdict]
 
     @property
     def ranked(self) -> list[OverviewRow]:
@@ -130,12 +133,6 @@ def overview(
         for entry in entries.values()
     ]
     rows.sort(key=lambda row: _order(row, chosen))  # stable: in the order of the boards
-    first = min(block, key=lambda label: ranks[label].mean, default="")
-    unlike = {
-        claim.method
-        for claim in (over_tasks(inside, first) if first else [])
-        if claim.verdict is Verdict.WORSE
-    }
     seeds = [len(by) for tasks in inside.values() for by in tasks.values()]
     return Overview(
         tuple(sorted({s for board in shown for s in board.sparsities if s in sparsities})),
@@ -147,7 +144,7 @@ def overview(
         metric,
         min(seeds, default=0),
         max(seeds, default=0),
-        frozenset(unlike),
+        _against_leader(rows, inside),
     )
 
 
@@ -241,6 +238,27 @@ def _over_tasks(
     return {claim.method: claim for claim in over_tasks(competing, reference) if claim.tasks}
 
 
+def _against_leader(
+    rows: Sequence[OverviewRow], scores: Mapping[str, SeedsByTask]
+) -> dict[str, Verdict]:
+    """Return how the ranked entries compare with the first of them over tasks.
+
+    So few pairs may be common that no p-value reaches 5 % after the correction: that no difference
+    is shown then says nothing.
+    """
+    first = next((row.entry.label for row in rows if row.rank is not None), None)
+    if first is None:
+        return {}
+    claims = over_tasks(scores, first)
+    tested = sum(claim.p is not None for claim in claims)
+    return {
+        claim.method: Verdict.UNDECIDED
+        if claim.comparison.least_p * tested > ALPHA
+        else claim.verdict
+        for claim in claims
+    }
+
+
 def _runs(scores: Mapping[str, SeedsByTask]) -> dict[str, dict[str, list[float]]]:
     return {
         label: {task: [by[seed] for seed in sorted(by)] for task, by in tasks.items()}
@@ -273,6 +291,12 @@ def _row(
         len(verdicts) - wins - losses,
         losses,
         _cost(entry, boards, sparsities),
+        any(
+            cell.runs
+            for board in boards
+            for one, _, cell in _cells(board, sparsities)
+            if one == entry
+        ),
         against.get(label),
         claims,
         dict(lacking.get(label, {})),
@@ -319,10 +343,10 @@ def _order(row: OverviewRow, reference: str) -> tuple[int, float]:
     if row.entry.dense:
         return 0, 0.0
     if row.rank is not None:
-        return 1, row.rank.mean
+        return 1, round(row.rank.mean, 9)  # equal ones, summed in another order, differ by less
     gap = row.against.comparison.difference if row.against else None
     if gap is not None:
         return 2, -gap.mean
     if row.entry.label == reference:
         return 2, 0.0
-    return (3, 0.0) if row.cost is not None else (4, 0.0)
+    return (3, 0.0) if row.ran else (4, 0.0)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from leaderboard.board_columns import Column
 from leaderboard.boards import Board
 from leaderboard.forest import ForestMark, forest_mark, scale_limit
@@ -131,8 +133,8 @@ def finding(view: Overview, terms: Terms) -> list[FindingPart]:
         return [
             FindingPart(
                 "No ranking",
-                f"No two methods have {MIN_SEEDS} seeds each on a common task{where}: what is "
-                "shown below supports no claim.",
+                f"No two methods have {MIN_SEEDS} seeds each on a common task{where}"
+                + ("." if view.comparisons else ": what is shown below supports no claim."),
             ),
             *_not_ranked(view),
         ]
@@ -153,40 +155,67 @@ def sparsities_text(view: Overview) -> str:
     named = [f"{100 * sparsity:g}" for sparsity in view.sparsities]
     if len(named) == 1:
         return f" at {named[0]} % sparsity"
-    return f" on the mean of {', '.join(named[:-1])} and {named[-1]} % sparsity"
+    return f" and the sparsities {', '.join(named[:-1])} and {named[-1]} %"
 
 
 def _leader(view: Overview, first: OverviewRow) -> FindingPart:
     ranked = view.ranked
-    alike = [
-        row.entry.label
-        for row in ranked
-        if row is not first and row.entry.label not in view.unlike_leader
-    ]
-    told = (
-        f"Not told apart from it over these tasks: {names(alike)}."
-        if alike
-        else "All others are shown to be worse over these tasks."
-    )
     seeds = f"{view.fewest}" if view.fewest == view.most else f"{view.fewest} to {view.most}"
+    equal = [row.entry.label for row in ranked[1:] if _same_rank(row, first)]
+    tied = f" (tied with {names(equal)})" if equal else ""
     return FindingPart(
         "Who leads",
-        f"{first.entry.label}: mean rank {_rank(first)} among {len(ranked)} methods"
+        f"{first.entry.label}{tied}: mean rank {_rank(first)} among {len(ranked)} methods"
         f"{_ends(first.rank)} over {tasks_text(len(view.compared))}"
-        f"{sparsities_text(view)}, {seeds} seeds each. {told}",
+        f"{sparsities_text(view)}, {seeds} seeds each. {_told(view)}",
     )
+
+
+def _same_rank(one: OverviewRow, other: OverviewRow) -> bool:
+    """Return whether two rows have the same mean rank, but for rounding."""
+    return bool(one.rank and other.rank and abs(one.rank.mean - other.rank.mean) < 1e-9)
+
+
+def _told(view: Overview) -> str:
+    """Return which of the other ranked methods are told apart from the first."""
+
+    def those(*verdicts: Verdict) -> list[str]:
+        labels = [row.entry.label for row in view.ranked]
+        return [label for label in labels if view.against_leader.get(label) in verdicts]
+
+    better, undecided = those(Verdict.BETTER), those(Verdict.UNDECIDED)
+    alike = those(Verdict.NO_DIFFERENCE, Verdict.EQUIVALENT)
+    others = len(view.ranked) - 1
+    if len(undecided) == others:
+        return (
+            "So few seeds cannot tell the others from it over these tasks; single cells may."
+            if others > 1
+            else "So few seeds cannot tell the other from it over these tasks; single cells may."
+        )
+    parts = []
+    if better:
+        parts.append(f"Shown to be better than it over these tasks: {names(better)}.")
+    if alike:
+        parts.append(f"Not told apart from it over these tasks: {names(alike)}.")
+    if undecided:
+        parts.append(f"Too few seeds to tell from it: {names(undecided)}.")
+    if not parts:
+        one = others == 1
+        parts.append(
+            f"The other{'' if one else f' {others}'} {'is' if one else 'are'} shown to be worse "
+            "over these tasks."
+        )
+    return " ".join(parts)
 
 
 def _against(view: Overview, first: OverviewRow) -> list[FindingPart]:
-    if not view.reference:
+    if not view.reference or first.entry.label == view.reference:
         return []
-    if first.entry.label == view.reference:
-        return []
-    return [
-        FindingPart(
-            f"Against {view.reference}", f"{first.entry.label} differs by {_gap(view, first)}"
-        )
-    ]
+    if first.against is None and view.metric is not None:
+        text = f"{first.entry.label} and {view.reference} have no seed in common on a task."
+    else:
+        text = f"{first.entry.label} differs by {_gap(view, first)}"
+    return [FindingPart(f"Against {view.reference}", text)]
 
 
 def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]:
@@ -199,10 +228,12 @@ def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]
     base = next((row for row in view.rows if row.entry.label == view.reference), None)
     if base is not None and base is not first and base.cost is not None:
         parts.append(f", {base.entry.label} {cost_text(base.cost)}")
+    told = (Verdict.NO_DIFFERENCE, Verdict.EQUIVALENT)
     alike = [
         row
         for row in view.ranked
-        if row.cost is not None and row.entry.label not in view.unlike_leader
+        if row.cost is not None
+        and (row is first or view.against_leader.get(row.entry.label) in told)
     ]
     cheapest = min(alike, key=lambda row: row.cost or 0.0, default=first)
     if cheapest is not first and cheapest.cost is not None:
@@ -215,7 +246,7 @@ def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]
 
 def _standing(view: Overview, row: OverviewRow, terms: Terms) -> str:
     text = f"Mean rank {_rank(row)} of {len(view.ranked)}{_ends(row.rank)}"
-    if row.against is not None:
+    if row.against is not None or view.metric is None:
         text += f". It differs by {_gap(view, row)}"
     else:
         text += "."
@@ -253,18 +284,17 @@ def _gap(view: Overview, row: OverviewRow) -> str:
 
 def _not_ranked(view: Overview) -> list[FindingPart]:
     """Return who has no rank, and why: without any result, or without one on every task."""
-    some: list[str] = []
-    without: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for row in view.rows:
         if row.entry.dense or row.rank is not None:
             continue
-        if row.cost is not None:
-            some.append(row.entry.label)
-        else:
-            words = sorted(set(row.lacking.values()) - {"not run"}) or ["not run"]
-            without.setdefault(", ".join(words), []).append(row.entry.label)
-    parts = [f"{names(some)} (without a result on all of the compared tasks)"] if some else []
-    parts += [f"{names(labels)} ({reason})" for reason, labels in without.items()]
+        if not row.ran:
+            reasons.setdefault(_reason(row), []).append(row.entry.label)
+        elif view.compared:
+            words = sorted({row.lacking[task] for task in view.compared if task in row.lacking})
+            reason = f"{', '.join(words)} on some of the compared tasks"
+            reasons.setdefault(reason, []).append(row.entry.label)
+    parts = [f"{names(labels)} ({reason})" for reason, labels in reasons.items()]
     return [FindingPart("Not ranked", ". ".join(parts) + ".")] if parts else []
 
 
@@ -276,8 +306,9 @@ def note(view: Overview) -> str:
     family = "one comparison" if one else f"{view.comparisons:,} comparisons"
     return (
         f"Points are differences from {view.reference} on the same seeds, to the right if better, "
-        f"with 95 % intervals; filled: shown to differ. Paired t-tests at 5 %, Holm-corrected over "
-        f"the {family} with {view.reference} that this table shows; over all tasks, a sign-flip "
+        "with 95 % intervals; filled: shown to differ; ± is where a column's scale ends. Paired "
+        f"t-tests at 5 %, Holm-corrected over the {family} with {view.reference} that this table "
+        "shows; over all tasks, a sign-flip "
         f"test, Holm-corrected over the methods. Fewer than {MIN_SEEDS} common seeds: no claim."
     )
 
@@ -323,7 +354,7 @@ def _reason(row: OverviewRow) -> str:
     """Return why a row has no rank."""
     if row.entry.dense or row.rank is not None:
         return ""
-    if row.cost is None:
+    if not row.ran:
         return ", ".join(sorted(set(row.lacking.values()) - {"not run"}) or ["not run"])
     return "; ".join(f"{task}: {why}" for task, why in row.lacking.items())
 
@@ -389,15 +420,23 @@ def gap_text(metric: Column, size: float) -> str:
     if metric.unit == "percent":
         points = 100 * size
         if points and points < 0.1:
-            return f"{points:.2g}"
-        return tenths(points) if points < 100 else f"{points:.0f}"
-    return f"{size:.3g}"
+            return plain(points, 2)
+        return tenths(points) if points < 100 else f"{math.floor(points + 0.5)}"
+    return plain(size)
+
+
+def plain(size: float, digits: int = 3) -> str:
+    """Return a positive number with some significant digits, as a browser writes numbers."""
+    rounded = float(f"{size:.{digits}g}")
+    if rounded == 0 or 1e-6 <= rounded < 1e21:
+        return np.format_float_positional(rounded, trim="-")
+    return repr(rounded).replace("e-0", "e-")
 
 
 def limit_text(metric: Column, limit: float) -> str:
     """Return the largest difference on a scale."""
     size = 100 * limit if metric.unit == "percent" else limit
-    return f"{float(f'{size:.3g}'):g}"
+    return plain(size)
 
 
 def signed_text(metric: Column, difference: float) -> str:
@@ -416,7 +455,10 @@ def _difference(metric: Column, found: Interval) -> str:
 
 def cost_text(cost: float | None) -> str:
     """Return FLOPs as a multiple."""
-    return "" if cost is None else f"{cost:.{3 if cost < 0.0995 else 2}f} ×"
+    if cost is None:
+        return ""
+    digits = 3 if cost < 0.0995 else 2
+    return f"{math.floor(cost * 10**digits + 0.5) / 10**digits:.{digits}f} ×"
 
 
 def p_words(p: float) -> str:

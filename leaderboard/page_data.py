@@ -10,7 +10,7 @@ as in Python. The content is::
     tasks        name, settings, title, page, score (name of the column that it ranks by),
                  flops_budget (0 at equal steps), dense (means of the dense trials by column),
                  resolution (step between its values, 0 if unknown), sparsities
-    entries      method, settings, tuned, title, label, family, dense, zeros, page,
+    entries      method, settings, tuned, older, title, label, family, dense, zeros, page,
                  control_of (labels of those that it is a control of)
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
@@ -102,6 +102,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "method": entry.method,
                 "settings": entry.settings,
                 "tuned": entry.tuned,
+                "older": entry.older,
                 "title": entry.title,
                 "label": entry.label,
                 "family": entry.family,

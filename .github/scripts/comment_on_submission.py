@@ -124,7 +124,7 @@ class GitHub:
         for page in range(1, PAGES + 1):
             comments = self.ask("GET", f"/issues/{number}/comments?per_page=100&page={page}")
             for one in comments:
-                if one["user"]["login"] == AUTHOR and one["body"].startswith(MARK):
+                if (one["user"] or {}).get("login") == AUTHOR and one["body"].startswith(MARK):
                     return int(one["id"])
             if len(comments) < 100:
                 return None

@@ -14,15 +14,17 @@ const resonanceComparison = (() => {
   function find(data, name) {
     const named = data.entries.find(({ label }) => label === name);
     if (named) return named;
-    const [, method, settings] = /^([^:]*):?(.*)$/s.exec(name);
-    const own = data.entries.filter((entry) => entry.method === method);
+    const [words, older = ""] = name.split("@", 2);
+    const [, method, settings] = /^([^:]*):?(.*)$/s.exec(words);
+    const own = data.entries.filter((entry) => entry.method === method && entry.older === older);
     if (settings === "tuned") return own.find(({ tuned }) => tuned) ?? null;
     return own.find((entry) => !entry.tuned && entry.settings === settings) ?? null;
   }
 
   /** The row as `resonance compare` takes it. */
-  function argument({ method, settings, tuned }) {
-    const name = tuned ? `${method}:tuned` : settings ? `${method}:${settings}` : method;
+  function argument({ method, settings, tuned, older }) {
+    const words = tuned ? `${method}:tuned` : settings ? `${method}:${settings}` : method;
+    const name = older ? `${words}@${older}` : words;
     return /^[\w.:=,/@+-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
   }
 

@@ -2,8 +2,8 @@
  * `resonanceOverview`.
  *
  * An overview is {sparsities, boards, compared, rows, reference, comparisons, metric, fewest, most,
- * unlikeLeader}: boards and entries are places in the lists of the page's data, `compared` too. A row
- * is {entry, rank, share, wins, ties, losses, cost, against, claims, lacking}; claims are a Map of
+ * againstLeader}: boards and entries are places in the lists of the page's data, `compared` too. A row
+ * is {entry, rank, share, wins, ties, losses, cost, ran, against, claims, lacking}; claims are a Map of
  * "task sparsity", lacking is a Map of task.
  */
 "use strict";
@@ -48,7 +48,8 @@ const resonanceOverview = (() => {
     rows.sort((one, other) => order.get(one)[0] - order.get(other)[0]
       || order.get(one)[1] - order.get(other)[1]);
     const first = rows.find(({ rank }) => rank !== null);
-    const unlike = first ? overTasks(inside, first.entry).filter(({ verdict }) => verdict === "worse") : [];
+    const claims = first ? overTasks(inside, first.entry) : [];
+    const tested = claims.filter(({ p }) => p !== null).length;
     const seeds = [...inside.values()].flatMap((byTask) => [...byTask.values()].map(({ size }) => size));
     return {
       sparsities: [...new Set([...shown.values()].flat())].sort((a, b) => a - b),
@@ -57,7 +58,8 @@ const resonanceOverview = (() => {
       comparisons: family.tested,
       fewest: seeds.length ? Math.min(...seeds) : 0,
       most: seeds.length ? Math.max(...seeds) : 0,
-      unlikeLeader: new Set(unlike.map(({ method }) => method)),
+      againstLeader: new Map(claims.map(({ method, comparison, verdict }) =>
+        [method, comparison.leastP * tested > 0.05 ? "cannot decide" : verdict])),
     };
   }
 
@@ -175,6 +177,8 @@ const resonanceOverview = (() => {
       rank: ranks.get(entry) ?? null,
       share: whole ? shareOf(model, name, compared, scores.get(entry) ?? new Map()) : null,
       cost: costOf(model, shown, entry),
+      ran: [...shown].some(([task, sparsities]) =>
+        sparsities.some((sparsity) => model.find(task, entry, sparsity)?.runs.length)),
       against: against.get(entry) ?? null,
       lacking: lacking.get(entry) ?? new Map(),
     };
@@ -203,13 +207,13 @@ const resonanceOverview = (() => {
   }
 
   /** What rows are sorted by: those without a rank by their difference from the reference. */
-  function orderOf(model, { entry, rank, against, cost }, reference) {
+  function orderOf(model, { entry, rank, against, ran }, reference) {
     if (model.entries[entry].dense) return [0, 0];
-    if (rank !== null) return [1, rank.mean];
+    if (rank !== null) return [1, Number(rank.mean.toFixed(9))];
     const gap = against?.comparison.difference;
     if (gap) return [2, -gap.mean];
     if (entry === reference) return [2, 0];
-    return [cost === null ? 4 : 3, 0];
+    return [ran ? 3 : 4, 0];
   }
 
   return { overview };

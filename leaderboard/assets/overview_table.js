@@ -26,7 +26,7 @@ const resonanceOverviewTable = (() => {
 
   function cellsOf(line, reference, width) {
     const { row, label } = line;
-    if (row.cost === null && line.reason) {
+    if (!row.ran && line.reason) {
       return [element("td", { colspan: width, class: "words soft" }, line.reason)];
     }
     const rank = line.rank || !line.reason ? figure(line.rank, line.rankEnds)

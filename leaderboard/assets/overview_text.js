@@ -4,6 +4,7 @@
 const resonanceOverviewText = (() => {
   const { forestMark, scaleLimit } = resonanceForest;
   const OWN_METHOD = "resonance", MAX_NAMES = 6;
+  const TOLD_ALIKE = ["no difference shown", "equivalent"];
   const tenths = (x) => (Math.floor(10 * x + 0.5) / 10).toFixed(1);
   const share = (x) => String(Number((100 * x).toPrecision(12)));
 
@@ -58,7 +59,7 @@ const resonanceOverviewText = (() => {
     function finding() {
       if (!ranked.length) {
         return [part("No ranking", `No two methods have ${minSeeds} seeds each on a common task${
-          sparsitiesText()}: what is shown below supports no claim.`), ...notRanked()];
+          sparsitiesText()}${found.comparisons ? "." : ": what is shown below supports no claim."}`), ...notRanked()];
       }
       const first = ranked[0];
       const own = rows.find(({ entry }) => {
@@ -73,20 +74,42 @@ const resonanceOverviewText = (() => {
       const named = found.sparsities.map(share);
       if (!named.length) return "";
       if (named.length === 1) return ` at ${named[0]} % sparsity`;
-      return ` on the mean of ${named.slice(0, -1).join(", ")} and ${named.at(-1)} % sparsity`;
+      return ` and the sparsities ${named.slice(0, -1).join(", ")} and ${named.at(-1)} %`;
     }
 
     function leader(first) {
-      const alike = ranked.filter((row) => row !== first && !found.unlikeLeader.has(row.entry)).map(label);
-      const told = alike.length ? `Not told apart from it over these tasks: ${names(alike)}.`
-        : "All others are shown to be worse over these tasks.";
       const seeds = found.fewest === found.most ? `${found.fewest}` : `${found.fewest} to ${found.most}`;
-      return part("Who leads", `${label(first)}: mean rank ${rankOf(first)} among ${ranked.length} methods${
-        rankEnds(first)} over ${tasksText(found.compared.length)}${sparsitiesText()}, ${seeds} seeds each. ${told}`);
+      const equal = ranked.slice(1).filter(({ rank }) => Math.abs(rank.mean - first.rank.mean) < 1e-9);
+      const tied = equal.length ? ` (tied with ${names(equal.map(label))})` : "";
+      return part("Who leads", `${label(first)}${tied}: mean rank ${rankOf(first)} among ${ranked.length} methods${
+        rankEnds(first)} over ${tasksText(found.compared.length)}${sparsitiesText()}, ${seeds} seeds each. ${told()}`);
     }
 
-    const against = (first) => (!reference || label(first) === reference ? []
-      : [part(`Against ${reference}`, `${label(first)} differs by ${gap(first)}`)]);
+    /** Which of the other ranked methods are told apart from the first. */
+    function told() {
+      const those = (...verdicts) => ranked.filter(({ entry }) =>
+        verdicts.includes(found.againstLeader.get(entry))).map(label);
+      const better = those("better"), undecided = those("cannot decide");
+      const alike = those(...TOLD_ALIKE), others = ranked.length - 1;
+      if (undecided.length === others) {
+        return `So few seeds cannot tell the ${others > 1 ? "others" : "other"} from it over these tasks; single cells may.`;
+      }
+      const parts = [];
+      if (better.length) parts.push(`Shown to be better than it over these tasks: ${names(better)}.`);
+      if (alike.length) parts.push(`Not told apart from it over these tasks: ${names(alike)}.`);
+      if (undecided.length) parts.push(`Too few seeds to tell from it: ${names(undecided)}.`);
+      if (!parts.length) {
+        parts.push(`The other${others === 1 ? " is" : ` ${others} are`} shown to be worse over these tasks.`);
+      }
+      return parts.join(" ");
+    }
+
+    function against(first) {
+      if (!reference || label(first) === reference) return [];
+      return [part(`Against ${reference}`, first.against === null && metric
+        ? `${label(first)} and ${reference} have no seed in common on a task.`
+        : `${label(first)} differs by ${gap(first)}`)];
+    }
 
     function cost(first) {
       if (budget) return [part("Cost", `Every method may use ${budget} × the FLOPs of dense training.`)];
@@ -94,7 +117,8 @@ const resonanceOverviewText = (() => {
       let text = `${label(first)} takes ${costText(first.cost)} the FLOPs of dense training`;
       const base = rows.find((row) => label(row) === reference);
       if (base && base !== first && base.cost !== null) text += `, ${label(base)} ${costText(base.cost)}`;
-      const alike = ranked.filter((row) => row.cost !== null && !found.unlikeLeader.has(row.entry));
+      const alike = ranked.filter((row) => row.cost !== null
+        && (row === first || TOLD_ALIKE.includes(found.againstLeader.get(row.entry))));
       const cheapest = alike.reduce((best, row) => (row.cost < best.cost ? row : best), alike[0] ?? first);
       if (cheapest !== first) {
         text += `; the cheapest not told apart from it is ${label(cheapest)}, ${costText(cheapest.cost)}`;
@@ -105,7 +129,7 @@ const resonanceOverviewText = (() => {
     function standing(row) {
       const text = `Mean rank ${rankOf(row)} of ${ranked.length}${rankEnds(row)}`;
       const spent = row.cost && !budget ? ` It takes ${costText(row.cost)} the FLOPs of dense training.` : "";
-      return row.against ? `${text}. It differs by ${gap(row)}${spent}` : `${text}.${spent}`;
+      return row.against || !metric ? `${text}. It differs by ${gap(row)}${spent}` : `${text}.${spent}`;
     }
 
     /** How a row stands against the reference, over tasks and in single cells. */
@@ -129,18 +153,16 @@ const resonanceOverviewText = (() => {
 
     /** Who has no rank, and why: without any result, or without one on every task. */
     function notRanked() {
-      const some = [], without = new Map();
+      const byReason = new Map();
       for (const row of rows) {
-        if (entries[row.entry].dense || row.rank !== null) continue;
-        if (row.cost !== null) some.push(label(row));
-        else {
-          const reason = reasons(row);
-          if (!without.has(reason)) without.set(reason, []);
-          without.get(reason).push(label(row));
-        }
+        if (entries[row.entry].dense || row.rank !== null || (row.ran && !found.compared.length)) continue;
+        const words = found.compared.flatMap((task) => row.lacking.get(task) ?? []);
+        const reason = row.ran
+          ? `${[...new Set(words)].sort().join(", ")} on some of the compared tasks` : reasons(row);
+        if (!byReason.has(reason)) byReason.set(reason, []);
+        byReason.get(reason).push(label(row));
       }
-      const parts = some.length ? [`${names(some)} (without a result on all of the compared tasks)`] : [];
-      for (const [reason, labels] of without) parts.push(`${names(labels)} (${reason})`);
+      const parts = [...byReason].map(([reason, labels]) => `${names(labels)} (${reason})`);
       return parts.length ? [part("Not ranked", `${parts.join(". ")}.`)] : [];
     }
 
@@ -154,7 +176,7 @@ const resonanceOverviewText = (() => {
       const family = found.comparisons === 1 ? "one comparison"
         : `${found.comparisons.toLocaleString("en")} comparisons`;
       return `Points are differences from ${reference} on the same seeds, to the right if better, with 95 % ${
-        ""}intervals; filled: shown to differ. Paired t-tests at 5 %, Holm-corrected over the ${
+        ""}intervals; filled: shown to differ; ± is where a column's scale ends. Paired t-tests at 5 %, Holm-corrected over the ${
         family} with ${reference} that this table shows; over all tasks, a sign-flip test, Holm-corrected ${
         ""}over the methods. Fewer than ${minSeeds} common seeds: no claim.`;
     }
@@ -180,7 +202,7 @@ const resonanceOverviewText = (() => {
     /** Why a row has no rank. */
     function reasonOf(row) {
       if (entries[row.entry].dense || row.rank !== null) return "";
-      if (row.cost === null) return reasons(row);
+      if (!row.ran) return reasons(row);
       return [...row.lacking].map(([task, word]) => `${model.tasks[task].title}: ${word}`).join("; ");
     }
 
@@ -227,7 +249,7 @@ const resonanceOverviewText = (() => {
     if (unit !== "percent") return String(Number(size.toPrecision(3)));
     const points = 100 * size;
     if (points && points < 0.1) return String(Number(points.toPrecision(2)));
-    return points < 100 ? tenths(points) : points.toFixed(0);
+    return points < 100 ? tenths(points) : `${Math.floor(points + 0.5)}`;
   }
 
   const limitText = ({ unit }, limit) =>
@@ -241,7 +263,10 @@ const resonanceOverviewText = (() => {
     return low === null ? text : `${text} (${signedText(column, low)} to ${signedText(column, high)})`;
   }
 
-  const costText = (cost) => `${cost.toFixed(cost < 0.0995 ? 3 : 2)} ×`;
+  function costText(cost) {
+    const digits = cost < 0.0995 ? 3 : 2;
+    return `${(Math.floor(cost * 10 ** digits + 0.5) / 10 ** digits).toFixed(digits)} ×`;
+  }
   const tasksText = (number) => (number === 1 ? "1 task" : `${number} tasks`);
 
   /** Names, which may hold commas, in a list; with more than MAX_NAMES, the rest is counted. */

@@ -175,7 +175,8 @@ def mean_ranks_over_tasks(
 
     All methods must have the same tasks. Runs are resampled within tasks, by the same draws for
     all methods with as many runs, since those of one seed share batches. Intervals are for one
-    method at a time: they say how far its rank would move with other seeds on these tasks.
+    method at a time, of its expected rank over other seeds on these tasks; the rank in one other
+    set of seeds is outside more often.
 
     Raises:
         ValueError: there is no method or no task, or a method lacks a task of the others.

@@ -142,9 +142,9 @@ def _print_blocks(title: str, columns: Sequence[str], rows: list[list[str]]) -> 
     if title:
         _print_line(_console(), title)
     for row in rows:
-        _print_line(_console(), row[0])
+        _console().print(escape(row[0]))
         block = Table.grid(padding=(0, 2))
-        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold", max_width=max(1, _console().width // 2 - 4))
         block.add_column(overflow="fold")
         for column, cell in zip(columns[1:], row[1:], strict=True):
             if cell:

@@ -63,7 +63,7 @@ def repository(
         found = environment.get(VARIABLE, "")
     if not found:
         return None
-    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", found):
+    if not re.fullmatch(r"[A-Za-z0-9-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+", found):
         raise InvalidInput(f"{SETTING} = {found!r}: it is owner/name on GitHub, or empty")
     owner, _, name = found.partition("/")
     return Repository(owner, name)

@@ -84,8 +84,48 @@ def test_a_method_that_is_nowhere_is_no_reference(boards):
 def test_who_is_shown_to_be_worse_than_the_leader_is_told_apart(boards):
     view = overview(boards, [0.9])
     assert view.ranked[0].entry.label == "RigL"
-    assert "GraNet" not in view.unlike_leader
-    assert view.unlike_leader == {"SET", "SNIP", "Static random", "Resonance"}
+    assert view.against_leader == {
+        "GraNet": Verdict.NO_DIFFERENCE,
+        **dict.fromkeys(("SET", "SNIP", "Static random", "Resonance"), Verdict.WORSE),
+    }
+
+
+def board(task: str, levels: dict[str, float], seeds: int = 5, *, dense: bool = True) -> Board:
+    """Return a board at one sparsity: each method's scores around its level."""
+    noise = (0.001, -0.002, 0.0, 0.002, -0.001)
+    rows: list[tuple[Entry, list[Cell | None]]] = []
+    for place, (method, level) in enumerate(levels.items()):
+        values = [level + noise[(seed + place) % 5] for seed in range(seeds)]
+        rows.append((Entry(method, ""), [Cell([
+            Run(f"{task}{method}{seed}", seed, {"test_accuracy": x, "training_flops": 10.0})
+            for seed, x in enumerate(values)
+        ])]))  # fmt: skip
+    return Board(task, "", [0.9], rows, {"test_accuracy": 0.97, "training_flops": 20.0}
+                 if dense else {})  # fmt: skip
+
+
+def test_a_method_that_is_better_over_tasks_than_the_first_by_rank_is_named_so():
+    """SET is a little better on three tasks, and far worse on two."""
+    near, far = {"set": 0.902, "rigl": 0.9}, {"set": 0.5, "rigl": 0.9}
+    view = overview([*(board(f"t{i}", near) for i in range(3)), *(board(f"u{i}", far)
+                    for i in range(2))])  # fmt: skip
+    assert view.ranked[0].entry.method == "set"
+    assert view.against_leader == {"RigL": Verdict.BETTER}
+
+
+def test_seeds_that_cannot_show_a_difference_decide_nothing_over_tasks():
+    view = overview([board("t", {"set": 0.9, "rigl": 0.5, "snip": 0.4})])
+    assert set(view.against_leader.values()) == {Verdict.UNDECIDED}
+    # Ten pairs can show a difference of two methods, but not after a correction over 29.
+    many = {f"m{i}": 0.5 + i / 100 for i in range(30)}
+    view = overview([board("t", many), board("u", many)])
+    assert set(view.against_leader.values()) == {Verdict.UNDECIDED}
+
+
+def test_a_method_that_ran_is_not_called_not_run_where_dense_is_missing():
+    view = overview([board("t", {"set": 0.9, "rigl": 0.8}, dense=False), board("u", {"rigl": 0.8})])
+    assert row_of(view, "SET").ran
+    assert row_of(view, "SET").cost is None
 
 
 def test_the_score_over_sparsities_is_of_the_seeds_that_all_have(boards):

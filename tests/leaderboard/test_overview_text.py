@@ -14,12 +14,14 @@ from leaderboard.overview_text import (
     name_parts,
     names,
     overview_table,
+    plain,
     signed_text,
     tenths,
 )
 from leaderboard.terms import EQUAL_STEPS, Terms
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import planted
+from tests.leaderboard.test_overview import board
 
 ACCURACY, RMSE = NAMED_COLUMNS["test_accuracy"], NAMED_COLUMNS["test_rmse"]
 
@@ -47,7 +49,8 @@ def test_the_finding_answers_who_leads_against_whom_at_what_cost_and_what_is_mis
     assert found["Cost"] == "RigL takes 0.22 × the FLOPs of dense training, SET 0.22 ×."
     assert found["Resonance"].startswith("Mean rank 3.0 of 3")
     assert found["Not ranked"] == (
-        "SET; SNIP; Static random (without a result on all of the compared tasks)."
+        "SET (failed on some of the compared tasks). SNIP (3 seeds on some of the compared tasks). "
+        "Static random (not run on some of the compared tasks)."
     )
 
 
@@ -59,9 +62,8 @@ def test_the_reference_that_leads_is_not_compared_with_itself(boards):
 
 
 def test_all_sparsities_are_named(boards):
-    assert (
-        "on the mean of 80, 90 and 98 % sparsity" in finding(boards, [0.8, 0.9, 0.98])["Who leads"]
-    )
+    found = finding(boards, [0.8, 0.9, 0.98])["Who leads"]
+    assert "over 2 tasks and the sparsities 80, 90 and 98 %, 5 seeds each" in found
 
 
 def test_without_five_seeds_there_is_no_claim():
@@ -119,6 +121,43 @@ def test_a_plot_says_in_words_what_it_draws(boards):
     ]  # fmt: skip
 
 
+def test_what_cannot_be_told_is_not_called_alike():
+    found = finding([board("t", {"set": 0.9, "rigl": 0.5, "snip": 0.4})])
+    assert found["Who leads"].endswith(
+        "So few seeds cannot tell the others from it over these tasks; single cells may."
+    )
+    assert "cheapest" not in found["Cost"]
+
+
+def test_who_is_better_than_the_first_by_rank_is_named():
+    near, far = {"set": 0.902, "rigl": 0.9}, {"set": 0.5, "rigl": 0.9}
+    found = finding([board(f"t{i}", near if i < 3 else far) for i in range(5)])
+    assert found["Who leads"].endswith("Shown to be better than it over these tasks: RigL.")
+
+
+def test_equal_ranks_are_a_tie():
+    found = finding([board("t", {"set": 0.9, "rigl": 0.8}), board("u", {"set": 0.8, "rigl": 0.9})])
+    assert found["Who leads"].startswith("SET (tied with RigL): mean rank 1.5 among 2 methods")
+
+
+def test_without_a_dense_network_a_method_that_ran_has_its_row():
+    boards = [board("t", {"set": 0.9}, dense=False), board("u", {"rigl": 0.8, "snip": 0.7})]
+    table = overview_table(overview(boards), EQUAL_STEPS)
+    said = {line.row.entry.method: line.reason for line in table.lines}
+    assert said["set"] == "u: not run"
+    found = {part.heading: part.text for part in table.finding}
+    assert found["Not ranked"] == "SET (not run on some of the compared tasks)."
+    assert finding(boards[:1])["No ranking"].startswith("No two methods have 5 seeds each")
+    assert "Not ranked" not in finding(boards[:1])
+
+
+def test_a_leader_without_a_common_seed_is_not_compared():
+    boards = [board("t", {"set": 0.9, "snip": 0.8}), board("u", {"set": 0.9, "snip": 0.8})]
+    boards += [board("v", {"rigl": 0.9, "granet": 0.8})]
+    found = finding(boards)
+    assert found["Against RigL"] == "SET and RigL have no seed in common on a task."
+
+
 def test_figures_as_text():
     assert [tenths(x) for x in (10.25, 2.75, 0.05, 1.0)] == ["10.3", "2.8", "0.1", "1.0"]
     assert [gap_text(ACCURACY, x) for x in (0.1234, 0.0005, 0.0, 1.2)] == [
@@ -127,7 +166,10 @@ def test_figures_as_text():
     assert gap_text(RMSE, 12.345) == "12.3"
     assert signed_text(ACCURACY, -0.002) == "−0.2"
     assert [limit_text(ACCURACY, x) for x in (0.02, 0.005, 2.0)] == ["2", "0.5", "200"]
-    assert [cost_text(x) for x in (0.0261, 0.4, None)] == ["0.026 ×", "0.40 ×", ""]
+    assert [cost_text(x) for x in (0.0261, 0.125, None)] == ["0.026 ×", "0.13 ×", ""]
+    assert [plain(x) for x in (1750.0, 123_456.0, 5e-5, 9.36e-7)] == [
+        "1750", "123000", "0.00005", "9.36e-7"
+    ]  # fmt: skip
     assert name_parts("a/b/c") == ("a/", "b/c")
     assert name_parts("a") == ("a",)
     assert names(list("abcdefgh")) == "a; b; c; d; e and 3 more"
