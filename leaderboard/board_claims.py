@@ -129,7 +129,7 @@ def _within(boards: Sequence[Board]) -> str:
 
 
 def _sign(board: Board, claim: Claim, reference: str) -> ReferenceSign:
-    """Return the sign of a claim; `assets/model.js` says it in the same words."""
+    """Return the sign of a claim."""
     shown = of_values(claim.comparison, board.metric.sign)
     mean, ends = difference_texts(board.metric, shown.difference)
     unit = " points" if board.metric.unit == "percent" else ""

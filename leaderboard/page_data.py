@@ -16,7 +16,6 @@ as in Python. The content is::
                  (null for dense), seed, page, and values: one list per column, null where missing
     marks        task, entry, sparsity; failed, outdated, off_budget, no_update: messages of trials
                  that do not count
-    excluded     key, trial, reason: records that are on no board
 """
 
 import hashlib
@@ -26,7 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
-from leaderboard.boards import Board, Excluded
+from leaderboard.boards import Board
 from leaderboard.method_controls import controlled
 from suite import __version__
 
@@ -50,7 +49,7 @@ def page_name(kind: str, label: str) -> str:
     return f"{kind}/{words or 'unnamed'}-{digest}.html"
 
 
-def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dict[str, Any]:
+def page_data(boards: Sequence[Board]) -> dict[str, Any]:
     """Return the content described above."""
     entries = list(dict.fromkeys(entry for board in boards for entry, _ in board.rows))
     places = {entry: place for place, entry in enumerate(entries)}
@@ -115,10 +114,6 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
         ],
         "trials": {**trials, "values": values},
         "marks": marks,
-        "excluded": [
-            {"key": record.key, "trial": record.trial, "reason": record.reason}
-            for record in excluded
-        ],
     }
 
 

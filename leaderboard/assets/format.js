@@ -32,15 +32,6 @@ const resonanceFormat = (() => {
 
   const value = (unit, given) => (given === null ? "" : interval(unit, { mean: given, low: null })[0]);
 
-  /** A difference with the ends of its interval, as `difference_texts` of score_text.py. */
-  function difference(unit, mean, ends) {
-    const size = Math.abs(mean), [factor, places] = unit === "percent" ? [100, 2] : [1, digits(size)];
-    const write = (x) => `${x < 0 ? "-" : "+"}${Math.abs(factor * x).toFixed(places)}`;
-    const points = unit === "percent" ? " points" : "";
-    const interval = ends[0] === null ? "" : `, 95 % interval ${ends.map(write).join(" … ")}`;
-    return `difference ${write(mean)}${points}${interval}`;
-  }
-
   const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p = ${Number(p.toPrecision(2))}`);
 
   const rank = (found) =>
@@ -58,5 +49,5 @@ const resonanceFormat = (() => {
     return rows.map((row) => `${row.map(field).join(",")}\r\n`).join("");
   }
 
-  return { interval, value, difference, pValue, rank, csv };
+  return { interval, value, pValue, rank, csv };
 })();

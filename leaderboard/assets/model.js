@@ -2,20 +2,19 @@
  *
  * A cell is {task, entry, sparsity, runs, failed, outdated, off_budget, no_update}: places in the lists of tasks, entries
  * and trials that leaderboard/page_data.py describes; the sparsity of a dense network is null. Ranks
- * and signs depend on who competes and on what is shown, which is what they are corrected over; they
+ * depend on who competes and on what is shown, which is what they are corrected over; they
  * are dropped when either changes.
  */
 "use strict";
 
 const resonanceModel = (() => {
-  const { againstReference, allPairs, mean, meanInterval, pairTests } = resonanceStatistics;
-  const SIGNS = { better: "▲", worse: "▼", equivalent: "≈" };
+  const { allPairs, mean, meanInterval, pairTests } = resonanceStatistics;
 
   function load(data) {
     const { tasks, entries, trials, min_seeds: minSeeds, sparsity_tolerance: tolerance } = data;
     const columns = new Map(data.columns.map((column) => [column.name, column]));
     const cells = [], byPlace = new Map();
-    let pairs = new Map(), ranks = new Map(), tops = new Map(), families = new Map();
+    let pairs = new Map(), ranks = new Map();
     let competing = null, limits = null;
 
     function cellAt(task, entry, sparsity) {
@@ -84,7 +83,6 @@ const resonanceModel = (() => {
     function compete(chosen) {
       competing = chosen;
       pairs = new Map();
-      tops = new Map();
       limit(limits);
     }
 
@@ -92,7 +90,6 @@ const resonanceModel = (() => {
     function limit(places) {
       limits = places;
       ranks = new Map();
-      families = new Map();
     }
     const everywhere = tasks.flatMap(({ sparsities }, task) => sparsities.map((s) => [task, s]));
     const shown = () => limits ?? everywhere;
@@ -126,44 +123,6 @@ const resonanceModel = (() => {
       return found.get(`${task} ${sparsity}`) ?? new Map();
     }
 
-    /** The comparisons with a reference (a label) in all that is shown: {tested, claims, within}.
-     * `within` is the region of practical equivalence in words, "" if there is none. */
-    function familyOf(reference, name) {
-      return remember(families, `${name} ${reference}`, () => {
-        const cells = shown().map(([task, sparsity]) => {
-          const { unit, counted } = columnOf(task, name);
-          return { task, sparsity, scores: scoresAt(task, sparsity, name),
-            rope: unit === "percent" ? data.rope : null,
-            resolution: counted ? tasks[task].resolution : 0 };
-        });
-        const place = entries.findIndex(({ label }) => label === reference);
-        const found = againstReference(cells, place);
-        const claims = new Map(found.claims.map((claim) =>
-          [`${claim.task} ${claim.sparsity} ${claim.method}`, claim]));
-        const some = cells.filter(({ rope }) => rope !== null).length;
-        const only = some < cells.length ? " (only where scores are in per cent)" : "";
-        return { tested: found.tested, claims, within: some ? `${100 * data.rope} points${only}` : "" };
-      });
-    }
-
-    /** How a cell compares with the reference, as a mark; null where nothing is shown. */
-    function signOfCell(cell, name, reference) {
-      if (cell === null || cell.sparsity === null) return null;
-      const claim = familyOf(reference, name).claims.get(
-        `${cell.task} ${cell.sparsity} ${cell.entry}`);
-      if (!claim || !SIGNS[claim.verdict]) return null;
-      const column = columnOf(cell.task, name), sign = signOf(cell.task, name);
-      const { mean: middle, low, high } = claim.comparison.difference;
-      const ends = sign > 0 ? [low, high] : [high, low].map((x) => (x === null ? null : -x));
-      const alike = claim.verdict === "equivalent";
-      const words = alike ? `equivalent to ${reference} within ± ${100 * data.rope} points`
-        : `${claim.verdict} than ${reference}`;
-      const p = resonanceFormat.pValue(alike ? claim.equivalenceP : claim.p);
-      const numbers = resonanceFormat.difference(column.unit, sign * middle, ends);
-      return { kind: claim.verdict, sign: SIGNS[claim.verdict],
-        reason: `${words}: ${numbers}, corrected ${p}` };
-    }
-
     /** [best, worst] rank; null where nothing is claimed. */
     function rankOf(cell, name) {
       if (cell.sparsity === null || present(cell, name).length < minSeeds) return null;
@@ -178,27 +137,13 @@ const resonanceModel = (() => {
       return number > 1 && 2 * (number - rank[1]) >= number - 1;
     }
 
-    /** The best mean at a sparsity of a task, of those with enough seeds. */
-    const topAt = (task, sparsity, name) => remember(tops, `${task} ${sparsity} ${name}`, () => {
-      const sign = signOf(task, name);
-      const means = [...ranksAt(task, sparsity, name).keys()]
-        .map((entry) => find(task, entry, sparsity))
-        .filter((cell) => present(cell, name).length >= minSeeds)
-        .map((cell) => sign * meanOf(cell, name));
-      return sign * Math.max(...means);
-    });
-
-    /** Whether no other with enough seeds has a better mean, which is not a claim. */
-    const isTop = (cell, name) => rankOf(cell, name) !== null
-      && meanOf(cell, name) === topAt(cell.task, cell.sparsity, name);
-
     /** The realised sparsity of a cell; null where sparsity is not a fraction of zeros. */
     const zerosOf = (cell) =>
       (cell && entries[cell.entry].zeros ? meanOf(cell, "realised_sparsity") : null);
 
     return {
       data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
-      columnOf, signOf, scoresAt, compete, competes, limit, familyOf, signOfCell, rankOf, isBest, isTop,
+      columnOf, signOf, scoresAt, compete, competes, limit, rankOf, isBest,
       marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
       has: (name) => Boolean(trials.values[name]?.some((x) => x !== null)),
     };

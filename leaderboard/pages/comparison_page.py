@@ -70,7 +70,6 @@ def comparison_data(group: BoardGroup) -> dict[str, Any]:
     trials = content["trials"]
     trials["values"] = {name: found for name, found in trials["values"].items() if name in kept}
     trials["tested"] = [run.tested for b in boards for *_, cell in b.cells() for run in cell.runs]
-    del content["excluded"]
     return content | {
         "heading": group.terms.heading,
         "claim": group.terms.claim,

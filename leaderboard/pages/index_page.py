@@ -87,7 +87,7 @@ def index_page(
         "sparsities": default_sparsities(boards),
         "terms": group_name(shown),
     }
-    content = {**page_data(boards, excluded), **specifications(boards), **limits}
+    content = {**page_data(boards), **specifications(boards), **limits}
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{shown.prefix}{name}.pdf"
     metrics = list({board.metric.name: board.metric for board in boards}.values())

@@ -54,7 +54,7 @@ def test_competitors_are_chosen_by_label():
 
 def test_the_page_holds_every_trial_once_and_says_what_does_not_count():
     bad = failed(make_trial("static", seed=7), TrialFailed("loss is nan"))
-    made, excluded = build_boards(
+    made, _ = build_boards(
         [
             *seeds("dense", [0.95]),
             *seeds("set", [0.9, 0.8]),
@@ -62,7 +62,7 @@ def test_the_page_holds_every_trial_once_and_says_what_does_not_count():
             bad,
         ]
     )
-    data = page_data(made, excluded)
+    data = page_data(made)
     json.dumps(data, allow_nan=False)
     trials = data["trials"]
     assert sorted(trials["values"]["test_accuracy"]) == [0.8, 0.9, 0.9, 0.95]
