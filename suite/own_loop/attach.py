@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from suite.core.errors import InvalidInput, SparsityWarning
 from suite.experiments import registry
 from suite.own_loop.examples import to_examples
-from suite.own_loop.handle import Attachment, Handle, is_whole
+from suite.own_loop.handle import Handle, is_whole
 from suite.own_loop.initial_masks import read_masks
+from suite.own_loop.method_steps import Attachment
 from suite.own_loop.optimizers import check_updates, usable_optimizers
 from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.modules import unwrap

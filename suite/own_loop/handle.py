@@ -1,73 +1,32 @@
 """What `suite.sparsify` returns: a method at work in a training loop of one's own."""
 
-import warnings
-import weakref
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch import Tensor
 
-from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
+from suite.core.errors import InvalidInput
 from suite.own_loop.average import Average
 from suite.own_loop.copied_handle import CopiedHandle
-from suite.own_loop.cost import Flops, MethodCharges, StepCounter
-from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
-from suite.own_loop.gradients import GradientMasking
-from suite.own_loop.model_changes import ModelChanges
-from suite.own_loop.optimizer_steps import OptimizerSteps
-from suite.own_loop.optimizers import check_state, check_trained, check_updates, usable_optimizers
-from suite.own_loop.saved_state import check_handle_state
-from suite.own_loop.snapshot import Snapshot
-from suite.own_loop.watch import WeightWatch
-from suite.sparsity.layers import count_zeros, nonzero_outside_mask
+from suite.own_loop.cost import Flops
+from suite.own_loop.method_steps import Attachment, MethodSteps
+from suite.own_loop.optimizers import check_trained, check_updates, usable_optimizers
+from suite.sparsity.layers import count_zeros
 from suite.sparsity.modules import unwrap
-from suite.sparsity.prunable import Coverage, Prunable
-from suite.sparsity.rounds import TrainingProgress
-from suite.sparsity.scoring import Examples, averaged
+from suite.sparsity.scoring import averaged
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import keeps_zeros
 from suite.sparsity.whole_model import whole_model_sparsity
-from suite.training.curves import Curves
 
 if TYPE_CHECKING:
     from suite.export.network import Exported
 
-SAMPLE_EVERY = 64
-"""Steps between two samples of the weights outside the masks, and two looks at the model."""
-
 SEARCH_AHEAD = 100_000
 """Steps that `Handle.next_update` looks ahead."""
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """What a method is attached to, and how.
-
-    Attributes:
-        model: as it is called, with its wrappers.
-        optimizers: those that train it, unwrapped.
-        coverage: which weights are prunable.
-        prunable: those weights.
-        storage: how weights are stored.
-        examples: for methods that score connections before training.
-        masks: by layer name, to start from; None for the method's own.
-        state: of a handle, to continue from.
-    """
-
-    model: nn.Module
-    optimizers: tuple[torch.optim.Optimizer, ...]
-    coverage: Coverage
-    prunable: Sequence[Prunable]
-    storage: Execution
-    examples: Examples | None = None
-    masks: Mapping[str, Tensor] | None = None
-    state: Mapping[str, Any] | None = None
 
 
 class Handle:
@@ -85,67 +44,26 @@ class Handle:
 
     Attributes:
         method: name of the method.
-        sparsifier: the method itself.
         model: the model, with its wrappers.
     """
 
     def __init__(self, method: str, sparsifier: Sparsifier, to: Attachment) -> None:
         self.method = method
-        self.sparsifier = sparsifier
         self.model = to.model
         self._example = None if to.examples is None else to.examples.first(2)
-        self._progress = TrainingProgress()
-        self._in_rounds = False
-        self._updates = self._reads_dense = False
-        self._curves = Curves()
-        self._averages: list[Average] = []
-        self._is_attached = False
-        self._prepared = 0
-        check_trained({one.name: one.parameter for one in to.prunable}, to.optimizers)
-        self._snapshot: Snapshot | None = Snapshot(to.prunable, to.optimizers)
-        self._steps = OptimizerSteps(to.optimizers, self)
-        self._watch = WeightWatch(to.storage)
-        self._masking = GradientMasking(to.storage, to.model)
-        try:
-            self._attach(to)
-        except BaseException:
-            self.detach()
-            self._snapshot.rollback()
-            raise
-        self._is_attached = True
-        self._known = set(self.sparsifier.surprises())
-        _attached.add(self)
-
-    def _attach(self, to: Attachment) -> None:
-        sparsifier = self.sparsifier
-        charges = MethodCharges()
-        sparsifier.attach(
-            to.model,
-            to.optimizers,
-            examples=to.examples,
-            recorder=self._curves.add,
-            flops=charges,
-            storage=to.storage,
-            coverage=to.coverage,
-            masks=to.masks,
-            resume=to.state is not None,
-        )
-        self._cost = StepCounter(
-            sparsifier.layers, to.coverage, sparsifier.growth_candidates, charges
-        )
-        self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)
-        if to.state is not None:
-            self._load(to.state)
-        else:
-            self._progress.advance_to(0, sparsifier, self.model)
-            self._prepare_step()
+        self._steps = MethodSteps(method, sparsifier, to)
 
     # ------------------------------------------------------------------ what it holds
 
     @property
+    def sparsifier(self) -> Sparsifier:
+        """The method itself."""
+        return self._steps.sparsifier
+
+    @property
     def step(self) -> int:
         """The last step in the current round, counted from 1; 0 before the first."""
-        return self._progress.step
+        return self._steps.step
 
     @property
     def steps(self) -> int:
@@ -192,14 +110,14 @@ class Handle:
                 "flops() needs an example to send through the model: give a batch of inputs, "
                 "handle.flops(x)"
             )
-        return self._cost.measure(unwrap(self.model), example)
+        return self._steps.cost.measure(unwrap(self.model), example)
 
     def curves(self) -> Any:
         """Return what the method reported, as a polars DataFrame.
 
         Columns: round, step, series (density, dropped, grown, …), layer, index, value.
         """
-        return self._curves.to_frame()
+        return self._steps.curves.to_frame()
 
     def export(
         self, path: str | Path, to: str = "safetensors", example: Tensor | None = None
@@ -218,7 +136,7 @@ class Handle:
         """
         from suite.own_loop.export import export
 
-        self._check_weights(read=True)
+        self._steps.check_weights(read=True)
         if example is None and isinstance(self._example, Tensor):
             example = self._example
         return export(unwrap(self.model), self.sparsifier.layers, path, to, example)
@@ -241,7 +159,7 @@ class Handle:
                 "sparsify again with 'static' and masks='nonzero' and average from there"
             )
         made = Average(self.model, self.sparsifier.layers, decay)
-        self._averages.append(made)
+        self._steps.update_with_steps(made)
         return made
 
     def __repr__(self) -> str:
@@ -252,7 +170,7 @@ class Handle:
             f"{self.method} on {type(unwrap(self.model)).__name__}: {1 - active / size:.4f} of "
             f"{size:,} weights in {len(layers)} layers are zero (target "
             f"{self.sparsifier.plan.sparsity:g}), step {self.step:,} of {self.steps:,}, "
-            + (after if self._is_attached else "detached")
+            + (after if self._steps.is_attached else "detached")
         ]
         for layer in layers:
             shape = " × ".join(map(str, layer.shape))
@@ -274,7 +192,7 @@ class Handle:
             raise InvalidInput(
                 f"validated: {type(score).__name__} is not usable: give the score as a number"
             )
-        self._check_weights(read=True)
+        self._steps.check_weights(read=True)
         mean = averaged({"score": torch.tensor(float(score), dtype=torch.float64)})["score"]
         self.sparsifier.after_validation(self.step, float(mean))
 
@@ -286,22 +204,7 @@ class Handle:
         the learning rate itself. A round starts after step `step`: the rewind step, or the last
         step done if the training was loaded by `load_state_dict`.
         """
-        self._in_rounds = True
-        yield self._progress.round
-        while self._progress.round + 1 < self.sparsifier.rounds:
-            layers = self.sparsifier.layers
-            frozen = [(w.parameter, w.parameter.detach().clone()) for w in layers if not w.trained]
-            self._progress.next_round(self.sparsifier, self.model)
-            with torch.no_grad():
-                for parameter, values in frozen:  # a frozen layer is left alone
-                    parameter.copy_(values)
-            for optimizer in self._steps.optimizers:
-                optimizer.state.clear()
-            self.sparsifier.restart(self._steps.optimizers)
-            self._curves.begin_round(self._progress.round)
-            self._cost.masks_changed()
-            self._prepare_step()
-            yield self._progress.round
+        yield from self._steps.rounds()
 
     def apply_masks(self) -> None:
         """Zero the weights and the optimizer state outside the masks, whatever was written there.
@@ -309,9 +212,7 @@ class Handle:
         A way out where a step has refused weights that something else has written.
         """
         self._require_attached("apply_masks")
-        self.sparsifier.restart(self._steps.optimizers)
-        self._steps.forget_loaded()
-        self._watch.forget()
+        self._steps.apply_masks()
 
     def use(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
         """Continue with another optimizer, or several.
@@ -321,7 +222,7 @@ class Handle:
                 weights were written that are not as sparse as the masks. Nothing has changed then.
         """
         self._require_attached("use")
-        self._check_weights(read=True)
+        self._steps.check_weights(read=True)
         self.sparsifier.execution.check_loaded()
         optimizers = usable_optimizers(optimizer)
         execution = self.sparsifier.execution
@@ -334,11 +235,7 @@ class Handle:
                     f"use: execution={execution.mode} is tested with SGD, Adam and AdamW, not "
                     f"{type(one).__name__}; use one of those, or execution=masked"
                 )
-        self._steps.finish()
-        self.sparsifier.restart(optimizers)
-        self._steps.remove()
-        self._steps = OptimizerSteps(optimizers, self)
-        self._watch.record()
+        self._steps.follow(optimizers)
 
     def extend(self, *, steps: int = 0, sparsity: float | None = None) -> None:
         """Add steps to the plan, or raise the sparsity that it ends at.
@@ -366,11 +263,9 @@ class Handle:
                 f"extend(sparsity={sparsity!r}): give a number from the present target, "
                 f"{old.plan.sparsity:g}, up to below 1"
             )
-        self._check_weights(read=True)
+        self._steps.check_weights(read=True)
         plan = replace(old.plan, steps=old.plan.steps + int(steps), sparsity=float(target))
-        self.sparsifier = old.continue_as(plan, vars(old.options), self.step)
-        self._cost.masks_changed(self.sparsifier.growth_candidates)
-        self._prepare_step()
+        self._steps.continue_as(plan)
 
     # ------------------------------------------------------------------ saving and resuming
 
@@ -382,19 +277,9 @@ class Handle:
         Raises:
             InvalidInput: weights outside the masks are not 0: the model would not fit the masks.
         """
-        if self._is_attached:
-            self._check_weights(read=True)
-        return {
-            "method": self.method,
-            "step": self._progress.step,
-            "round": self._progress.round,
-            "stepped": self._steps.stepped,
-            "rewind": self._progress.rewind_weights,
-            "sparsifier": self.sparsifier.state_dict(),
-            "curves": self._curves.state_dict(),
-            "cost": self._cost.state_dict(),
-            "frozen": sorted(self._changes.frozen),
-        }
+        if self._steps.is_attached:
+            self._steps.check_weights(read=True)
+        return self._steps.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`; model and optimizers may be loaded before or after.
@@ -404,45 +289,14 @@ class Handle:
                 of other layers. Nothing has changed then.
         """
         self._require_attached("load_state_dict")
-        self._load(state)
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        check_handle_state(state, self.method)
-        self.sparsifier.check_state_dict(state["sparsifier"])
-        if self._snapshot is not None:
-            self._restore_what_attaching_changed(self._snapshot)
-        rewind = {name: value.clone() for name, value in state["rewind"].items()}
-        self._progress = TrainingProgress(state["round"], state["step"], rewind)
-        self.sparsifier.load_state_dict(state["sparsifier"])
-        self._progress.advance_to(self.step, self.sparsifier, self.model)
-        if "cost" in state:
-            self._cost.load_state_dict(state["cost"])
-        if "curves" in state:
-            self._curves.load_state_dict(state["curves"])
-        self._changes.note_frozen(state.get("frozen", ()))
-        self._steps.restart(state.get("stepped", ()))
-        self._prepare_step()
-
-    def _restore_what_attaching_changed(self, snapshot: Snapshot) -> None:
-        """Undo what attaching did to weights and state that were not loaded since."""
-        execution = self.sparsifier.execution
-        for weight in execution.masked_weights():
-            state = not self._steps.was_loaded(weight.optimizer)
-            snapshot.restore(weight, values=snapshot.is_as_attached(weight), state=state)
-        for sparse in execution.csr_weights():
-            state = not self._steps.was_loaded(sparse.optimizer)
-            snapshot.restore(sparse, values=not sparse.is_loaded, state=state)
+        self._steps.load_state_dict(state)
 
     def detach(self) -> None:
         """Detach from model and optimizers: weights keep their values and are no longer masked.
 
         Sparse (CSR) layers become ordinary Linear layers again, with dense weights.
         """
-        self._is_attached = False
-        _attached.discard(self)
-        self._steps.remove()
-        self._masking.remove()
-        self.sparsifier.execution.release()
+        self._steps.detach()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CopiedHandle":
         """Return what a copy of a handle is: not attached to anything."""
@@ -453,167 +307,10 @@ class Handle:
         return CopiedHandle, (self.method,)
 
     def _require_attached(self, called: str) -> None:
-        if not self._is_attached:
+        if not self._steps.is_attached:
             raise InvalidInput(
                 f"{called}: this handle is detached; call sparsify again, with state= or masks="
             )
-
-    # ------------------------------------------------------------------ one step
-
-    def _prepare_step(self) -> None:
-        """Prepare for the next step's backward pass; what the weights are now is right."""
-        step, sparsifier = self.step + 1, self.sparsifier
-        self._updates = sparsifier.is_update(step)
-        self._reads_dense = sparsifier.wants_dense_gradient(step)
-        sparsifier.before_step(step)
-        self._masking.prepare(reads_dense=self._reads_dense, updates=self._updates)
-        self._watch.record()
-        self._cost.masks_changed()
-        self._prepared = step
-
-    def begin_step(self) -> None:
-        """Read the gradients of the next step, and update connectivity where due."""
-        step, sparsifier = self.step + 1, self.sparsifier
-        if step > self.steps and sparsifier.rounds > 1 and not self._in_rounds:
-            raise InvalidInput(
-                f"this method trains in {sparsifier.rounds} rounds of {self.steps} steps: put the "
-                "training into `for _ in handle.rounds():`"
-            )
-        updates, reads_dense = self._updates, self._reads_dense
-        self._check_weights(step, read=updates or self._is_read(step))
-        self._mask_loaded_state()
-        self._snapshot = None
-        if reads_dense:
-            self._keep_dense_gradients()
-        self._progress.begin_step()
-        self._cost.step(dense_gradient=reads_dense)
-        sparsifier.read_gradients(step)
-        sparsifier.update_connectivity(step)
-
-    def continue_step(self) -> None:
-        """Check and mask what may have been written since another optimizer has stepped."""
-        self._watch.check()
-        self.sparsifier.execution.mask_gradients()
-
-    def _check_weights(self, step: int | None = None, *, read: bool = False) -> None:
-        """Check that what the masks say is what the model holds; see `WeightWatch`."""
-        self._watch.check()
-        step = self.step if step is None else step
-        if read or step % SAMPLE_EVERY == 0:
-            self._changes.check()
-            self._watch.sample(step)
-        if read:
-            self._watch.read()
-
-    def _is_read(self, step: int) -> bool:
-        """Return whether samples are read at `step`: the last one, and some of those beyond it."""
-        return step >= self.steps and (step - self.steps) % SAMPLE_EVERY == 0
-
-    def _mask_loaded_state(self) -> None:
-        """Mask optimizer state that was loaded since: outside the masks it has no meaning."""
-        if self._steps.any_loaded:
-            for weight in self.sparsifier.execution.masked_weights():
-                weight.mask_state()
-            for sparse in self.sparsifier.execution.csr_weights():
-                sparse.fit_state()
-            self._steps.forget_loaded()
-
-    def _keep_dense_gradients(self) -> None:
-        """Keep dense gradients that no backward pass has kept; take out the loss scale."""
-        scaler = active_grad_scaler()
-        if scaler is not None and len(self._steps.optimizers) > 1:
-            raise InvalidInput(
-                "several optimizers under one GradScaler, which unscales them one after another "
-                f"and may skip one of them: {self.method} cannot read dense gradients then; use "
-                "bfloat16 autocast, which needs no scaler"
-            )
-        inverse = None if scaler is None else inverse_scale(scaler)
-        self._masking.note_unused()
-        self.sparsifier.execution.keep_dense_gradients(inverse)
-
-    def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:
-        """Restore what the optimizer may have moved, and take the weights as they are now."""
-        if self.step == 1:
-            check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
-        self.sparsifier.after_step(self.step)
-        if self.step == self.steps and self._steps.all_stepped:
-            if self._progress.round + 1 == self.sparsifier.rounds:
-                self.sparsifier.end_training()
-                self._cost.masks_changed()
-            self._check_end()
-        # Not only when all have stepped: if the others leave this step out, nothing tells that the
-        # next backward pass belongs to the next one. Only once: that pass may be over when they do.
-        if self._prepared == self.step + 1:
-            self._watch.record()
-        else:
-            self._prepare_step()
-        if self.step == self.steps and self._steps.all_stepped:
-            self._warn_at_end()
-
-    def _warn_at_end(self) -> None:
-        """Warn of what the end of training has brought, which nothing said before."""
-        found = self.sparsifier.surprises()
-        for message in found:
-            if message not in self._known:
-                warnings.warn(f"{self.method}: {message}", SparsityWarning, stacklevel=2)
-        self._known.update(found)
-
-    def end_step(self) -> None:
-        """Note that the step is over; called late where an optimizer leaves it out."""
-        self._progress.advance_to(self.step, self.sparsifier, self.model)
-        for average in self._averages:
-            average.update()
-
-    def _check_end(self) -> None:
-        sparsifier = self.sparsifier
-        if self._progress.round + 1 == sparsifier.rounds:
-            errors = sparsifier.sparsity_errors(self._changes.frozen)
-        else:
-            errors = "; ".join(nonzero_outside_mask(sparsifier.layers))
-        if errors:
-            raise TrialFailed(f"after the last step, {self.step}, {errors}")
-
-    def steps_with(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Return whether an optimizer is one of this method's, or a wrapper around one."""
-        own = self._steps.optimizers
-        if any(one is optimizer for one in own):
-            return True
-        return any(value is one for value in vars(optimizer).values() for one in own)
-
-    def refuse_other(self, optimizer: torch.optim.Optimizer, trained: Container[int]) -> None:
-        """Refuse a step of an optimizer that trains this method's weights without it.
-
-        Args:
-            optimizer: one that this method does not step with (`steps_with`).
-            trained: the `id` of each parameter that it trains.
-
-        Raises:
-            InvalidInput: it trains a weight of this method.
-        """
-        for layer in self.sparsifier.layers:
-            if id(layer.parameter) in trained:
-                raise InvalidInput(
-                    f"{type(optimizer).__name__} trains layer '{layer.name}', which {self.method} "
-                    "sparsifies under another optimizer: call handle.use(optimizer) first, or "
-                    "handle.detach() to train on without masks"
-                )
-
-
-_attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()
-"""Every handle that is attached now."""
-
-
-def _refuse_unknown_optimizer(
-    optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    others = [handle for handle in list(_attached) if not handle.steps_with(optimizer)]
-    if others:
-        trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
-        for handle in others:
-            handle.refuse_other(optimizer, trained)
-
-
-register_optimizer_step_pre_hook(_refuse_unknown_optimizer)
 
 
 def is_whole(value: Any) -> bool:

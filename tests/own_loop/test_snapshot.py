@@ -67,7 +67,7 @@ def test_a_call_that_fails_anywhere_changes_nothing(at, execution, optimizer_nam
         elif at == "claim":
             patch.setattr("suite.sparsity.storage.execution.Execution.claim_layers", fails)
         else:
-            patch.setattr("suite.own_loop.handle.Handle._prepare_step", fails)
+            patch.setattr("suite.own_loop.method_steps.MethodSteps._prepare_step", fails)
         with pytest.raises(MemoryError, match=at):
             sparsify(model, optimizer, "rigl", **given)
     assert_equal(state_of(model, optimizer), before)
