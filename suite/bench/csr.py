@@ -2,27 +2,21 @@
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from suite.bench.measurement import Bar, Measurement
 from suite.bench.threads import conditions, on_threads
+from suite.bench.trainer import Trainer, made, over_a_period
 from suite.bench.turns import ratios
-from suite.experiments import registry
-from suite.sparsity.construct import make_sparsifier
-from suite.sparsity.plan import Plan
 from suite.sparsity.prunable import find_prunable
-from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.compiled_sampled import compiled_product, worth_compiling
 from suite.sparsity.storage.csr import CsrWeight
-from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.topology import Topology
 
-BATCH, PERIOD, BLOCKS = 128, 100, 5
+BATCH, PERIOD, PARTS, BLOCKS = 128, 100, 10, 5
 WIDE, LENET = (784, 1000, 1000, 1000, 10), (784, 300, 100, 10)
 Case = tuple[tuple[int, ...], float, float]
 """Network, sparsity, least speed-up."""
@@ -49,73 +43,36 @@ def network(widths: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class Trainer:
-    """A network in training on fixed batches: dense in plain PyTorch, or by a method in CSR."""
-
-    def __init__(
-        self,
-        widths: tuple[int, ...],
-        method: str | None = None,
-        sparsity: float = 0.0,
-        period: int = PERIOD,
-    ) -> None:
-        self.model = network(widths)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), 0.01, momentum=0.9)
-        self.batches = [
-            (torch.randn(BATCH, widths[0]), torch.randint(widths[-1], (BATCH,))) for _ in range(4)
-        ]
-        self.sparsifier: Sparsifier | None = None
-        self.step = 0
-        if method is not None:
-            declared = registry.methods()[method]
-            plan = Plan(steps=10**7, sparsity=sparsity, seed=0, steps_per_epoch=500)
-            options = declared.resolve({"update_every": period})
-            made = make_sparsifier(declared, plan, options)
-            made.attach(self.model, self.optimizer, storage=Execution("csr"))
-            self.sparsifier = made
-
-    def train(self, steps: int) -> float:
-        """Take `steps` steps; return the seconds they took."""
-        began = time.perf_counter()
-        for _ in range(steps):
-            self.step += 1
-            x, y = self.batches[self.step % 4]
-            self.optimizer.zero_grad()
-            if self.sparsifier is not None:
-                self.sparsifier.before_step(self.step)
-            F.cross_entropy(self.model(x), y).backward()
-            if self.sparsifier is not None:
-                self.sparsifier.after_backward(self.step)
-            self.optimizer.step()
-            if self.sparsifier is not None:
-                self.sparsifier.after_step(self.step)
-        return time.perf_counter() - began
+def trainer(
+    widths: tuple[int, ...], method: str | None = None, sparsity: float = 0.0, period: int = PERIOD
+) -> Trainer:
+    """Return a network in training: dense in plain PyTorch, or by a method in CSR."""
+    options = {"update_every": period}
+    sparsifier = None if method is None else made(method, options, sparsity, steps=10**7)
+    return Trainer(network(widths), widths[:1], sparsifier, "csr", BATCH, widths[-1])
 
 
-def step_ratios(subject: Trainer, peer: Trainer, blocks: int, period: int = PERIOD) -> list[float]:
-    """Return time(subject) / time(peer) of whole update periods, in parts that take turns.
+def ratios_over_periods(
+    subject: Trainer, peer: Trainer, blocks: int, period: int = PERIOD
+) -> list[float]:
+    """Return time(subject) / time(peer) of whole update periods.
 
-    `period` is a multiple of ten. The first of a trainer's periods, in which kernels are compiled
-    and memory is first taken, is the caller's.
+    The first of a trainer's periods, in which kernels are compiled and memory is first taken, is
+    the caller's.
     """
-    found = []
-    for number in range(blocks):
-        spent = {peer: 0.0, subject: 0.0}
-        for _ in range(10):
-            for trainer in (peer, subject) if number % 2 else (subject, peer):
-                spent[trainer] += trainer.train(period // 10)
-        found.append(spent[subject] / spent[peer])
-    return found
+    return [
+        over_a_period(subject, peer, number, period=period, parts=PARTS) for number in range(blocks)
+    ]
 
 
 def speedups(
     widths: tuple[int, ...], sparsity: float, blocks: int, period: int = PERIOD
 ) -> list[float]:
     """Return dense time / RigL's time in CSR of whole update periods, of one update each."""
-    dense, sparse = Trainer(widths), Trainer(widths, "rigl", sparsity, period)
+    dense, sparse = trainer(widths), trainer(widths, "rigl", sparsity, period)
     dense.train(3)
     sparse.train(period)
-    return step_ratios(dense, sparse, blocks, period)
+    return ratios_over_periods(dense, sparse, blocks, period)
 
 
 def run(
@@ -146,10 +103,10 @@ def sampled(
 ) -> Iterator[Measurement]:
     """Measure a step of growth among candidates over one of RigL, both in CSR, on one thread."""
     with on_threads(1):
-        peer, subject = (Trainer(widths, name, 0.98, period) for name in ("rigl", SAMPLED))
-        for trainer in (peer, subject):
-            trainer.train(period)
-        values = step_ratios(subject, peer, blocks, period)
+        peer, subject = (trainer(widths, name, 0.98, period) for name in ("rigl", SAMPLED))
+        for one in (peer, subject):
+            one.train(period)
+        values = ratios_over_periods(subject, peer, blocks, period)
     name = f"{SAMPLED} / RigL, step in csr at 98%"
     yield Measurement.of(name, values, "×", Bar(SAMPLED_BAR), conditions(1))
 
@@ -159,25 +116,25 @@ def memory(widths: tuple[int, ...] = WIDE) -> Measurement:
 
     RigL's dense gradients are made one layer at a time, in an update, and are not in this.
     """
-    dense, sparse = Trainer(widths), Trainer(widths, "rigl", 0.98)
+    dense, sparse = trainer(widths), trainer(widths, "rigl", 0.98)
     with on_threads(1):
-        for trainer in (dense, sparse):
-            trainer.train(2)
+        for one in (dense, sparse):
+            one.train(2)
     share = 100 * held_bytes(sparse) / held_bytes(dense)
     name = "csr at 98%: memory held between steps / dense"
     return Measurement(name, share, "%", bar=Bar(MEMORY_BAR), note=conditions(1))
 
 
-def held_bytes(trainer: Trainer) -> int:
+def held_bytes(training: Trainer) -> int:
     """Return bytes of parameters, gradients, optimizer state, indices and what masks take."""
     total = 0
-    for parameter in trainer.model.parameters():
+    for parameter in training.model.parameters():
         total += parameter.nbytes
         total += 0 if parameter.grad is None else parameter.grad.nbytes
-        state = trainer.optimizer.state.get(parameter, {})
+        state = training.optimizer.state.get(parameter, {})
         total += sum(v.nbytes for v in state.values() if isinstance(v, torch.Tensor))
-    if trainer.sparsifier is not None:
-        for layer in trainer.sparsifier.layers:
+    if training.sparsifier is not None:
+        for layer in training.sparsifier.layers:
             store = layer.store  # type: ignore[attr-defined]
             if isinstance(store, CsrWeight):
                 total += store.module.topology.bytes

@@ -13,20 +13,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from suite.bench.measurement import Bar, Measurement
 from suite.bench.threads import on_threads
+from suite.bench.trainer import Trainer, made, over_a_period
 from suite.core.errors import InvalidInput
-from suite.experiments import registry
-from suite.sparsity.construct import make_sparsifier
-from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.environment import Stopwatch
 from tasks.models.mlp import mlp
 from tasks.models.resnet import resnet
 
-PERIOD, BATCH, BLOCKS = 100, 128, 15
+PERIOD, PARTS, BATCH, BLOCKS = 100, 4, 128, 15
+SPARSITY = 0.9
 LENET, RESNET = (1, 28, 28), (3, 32, 32)
 NOTE = "1 thread, batch 128"
 CPU = torch.device("cpu")
@@ -53,70 +51,27 @@ CASES = (
 )
 
 
-class Trainer:
-    """A model in training on fixed batches, with or without a method."""
-
-    def __init__(
-        self, model: nn.Module, shape: Sequence[int], case: Case | None = None, batch: int = BATCH
-    ) -> None:
-        self.model = model
-        self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-        self.batches = [(torch.randn(batch, *shape), torch.randint(10, (batch,))) for _ in range(4)]
-        self.sparsifier: Sparsifier | None = None
-        self.step = 0
-        if case is not None:
-            self.sparsifier = _made(case.method, case.options, steps=10**7)
-            self.sparsifier.attach(model, self.optimizer)
-
-    def backward(self) -> None:
-        """Begin the next step: forward and backward pass."""
-        self.step += 1
-        x, y = self.batches[self.step % 4]
-        self.optimizer.zero_grad()
-        F.cross_entropy(self.model(x), y).backward()
-
-    def train(self, steps: int) -> float:
-        """Take `steps` steps; return the seconds they took."""
-        began = time.perf_counter()
-        for _ in range(steps):
-            self.backward()
-            if self.sparsifier is not None:
-                self.sparsifier.after_backward(self.step)
-            self.optimizer.step()
-            if self.sparsifier is not None:
-                self.sparsifier.after_step(self.step)
-        return time.perf_counter() - began
-
-
-def _made(method: str, options: Mapping[str, Any], steps: int) -> Sparsifier:
-    declared = registry.methods()[method]
-    plan = Plan(steps=steps, sparsity=0.9, seed=0, steps_per_epoch=500)
-    return make_sparsifier(declared, plan, declared.resolve(options))
+def trainer(
+    model: nn.Module, shape: Sequence[int], case: Case | None = None, batch: int = BATCH
+) -> Trainer:
+    """Return a model in training, with a method or without one."""
+    sparsifier = None if case is None else made(case.method, case.options, SPARSITY, steps=10**7)
+    return Trainer(model, shape, sparsifier, batch=batch)
 
 
 def lenet(cases: Sequence[Case] = CASES, blocks: int = BLOCKS) -> Iterator[Measurement]:
     """Yield the step with a method over the dense step, on LeNet-300-100, in turns."""
     with on_threads(1):
         for case in cases:
-            dense = Trainer(mlp(LENET, 10, hidden=(300, 100)), LENET)
-            sparse = Trainer(mlp(LENET, 10, hidden=(300, 100)), LENET, case)
+            dense = trainer(mlp(LENET, 10, hidden=(300, 100)), LENET)
+            sparse = trainer(mlp(LENET, 10, hidden=(300, 100)), LENET, case)
             dense.train(20)
             sparse.train(2 * PERIOD)  # the first decision has been taken
-            values = [over_a_period(sparse, dense, number) for number in range(blocks)]
+            values = [
+                over_a_period(sparse, dense, number, period=PERIOD, parts=PARTS)
+                for number in range(blocks)
+            ]
             yield _ratio(f"{case.what} / dense step, LeNet-300-100", values, case.bar)
-
-
-def over_a_period(sparse: Trainer, dense: Trainer, number: int) -> float:
-    """Return the ratio over a period; `number` says which of both goes first.
-
-    Quarters of it take turns, so that a slow moment of the machine hits both.
-    """
-    order = (dense, sparse) if number % 2 else (sparse, dense)
-    spent = {dense: 0.0, sparse: 0.0}
-    for _ in range(4):
-        for trainer in order:
-            spent[trainer] += trainer.train(PERIOD // 4)
-    return spent[sparse] / spent[dense]
 
 
 def _ratio(what: str, values: Sequence[float], bar: float | None) -> Measurement:
@@ -132,16 +87,16 @@ def resnet_20(cases: Sequence[Case] = CASES, batch: int = BATCH) -> Iterator[Mea
     """
     with on_threads(1):
         for case in cases:
-            trainer = Trainer(resnet(RESNET, 10), RESNET, case, batch)
-            yield _ratio(f"{case.what} / dense step, ResNet-20", [_composed(trainer)], case.bar)
+            training = trainer(resnet(RESNET, 10), RESNET, case, batch)
+            yield _ratio(f"{case.what} / dense step, ResNet-20", [_composed(training)], case.bar)
 
 
-def _composed(trainer: Trainer) -> float:
+def _composed(trained: Trainer) -> float:
     """Return the ratio of a step over a period, from a few steps of each kind."""
-    sparsifier = trainer.sparsifier
+    sparsifier = trained.sparsifier
     assert sparsifier is not None
     # Records of the first window, without their training: its gradients stay as they are.
-    trainer.train(1)
+    trained.train(1)
     for step in range(2, 2 * PERIOD + 1):
         sparsifier.after_backward(step)
     kinds: dict[str, list[float]] = {"plain": [], "recording": [], "deciding": []}
@@ -153,14 +108,14 @@ def _composed(trainer: Trainer) -> float:
     for step in period:
         if step in chosen:
             began = time.perf_counter()
-            trainer.backward()
+            trained.backward()
             training.append(time.perf_counter() - began)
         began = time.perf_counter()
         sparsifier.after_backward(step)
         spent = time.perf_counter() - began
         if step in chosen:
             began = time.perf_counter()
-            trainer.optimizer.step()
+            trained.optimizer.step()
             training[-1] += time.perf_counter() - began
             kinds[_kind(sparsifier, step)].append(spent)
     total = sum(statistics.median(kinds[_kind(sparsifier, step)]) for step in period)
@@ -214,7 +169,7 @@ def extra_memory(window: int, width: int = 1024, depth: int = 16) -> float:
     optimizer.step()
     before = _peak(dense)
     options = {"window": window, "update_every": 2 * window, "ramp": 0.0}
-    sparsifier = _made("resonance", options, steps=10**5)
+    sparsifier = made("resonance", options, SPARSITY, steps=10**5)
     whole = Stopwatch(CPU)
     sparsifier.attach(model, optimizer)
     for number in range(1, 4 * window + 1):

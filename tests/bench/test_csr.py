@@ -5,6 +5,7 @@ import torch
 
 from suite.bench import csr, csr_chart, turns
 from suite.bench.threads import conditions, on_threads
+from suite.bench.trainer import Trainer
 from suite.sparsity.storage import compiled_sampled
 from suite.sparsity.storage.condensed import numba_is_installed
 from suite.sparsity.storage.csr import CsrWeight
@@ -20,7 +21,7 @@ def clock(monkeypatch):
     def train(trainer, steps):
         return float(steps if trainer.sparsifier is None else 2 * steps)
 
-    monkeypatch.setattr(csr.Trainer, "train", train)
+    monkeypatch.setattr(Trainer, "train", train)
 
 
 @pytest.mark.usefixtures("clock")
@@ -29,8 +30,8 @@ def test_a_speedup_is_dense_time_over_sparse_time():
 
 
 def test_both_take_the_same_steps_and_a_period_holds_one_update():
-    dense, sparse = csr.Trainer(SMALL), csr.Trainer(SMALL, "rigl", 0.8, period=10)
-    assert len(csr.step_ratios(dense, sparse, blocks=2, period=10)) == 2
+    dense, sparse = csr.trainer(SMALL), csr.trainer(SMALL, "rigl", 0.8, period=10)
+    assert len(csr.ratios_over_periods(dense, sparse, blocks=2, period=10)) == 2
     assert dense.step == sparse.step == 20
     made = sparse.sparsifier
     assert [step for step in range(1, 21) if made.is_update(step)] == [10, 20]
@@ -51,7 +52,7 @@ def test_all_figures_come_with_their_bars_and_conditions():
 
 
 def test_held_memory_counts_values_gradients_momentum_and_indices():
-    trainer = csr.Trainer((20, 16), "rigl", 0.5)
+    trainer = csr.trainer((20, 16), "rigl", 0.5)
     trainer.train(2)
     (layer,) = trainer.sparsifier.layers
     n = 160 if layer.sparse else 320

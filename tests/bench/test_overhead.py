@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from torch import nn
 
 from suite.bench import overhead
-from suite.bench.overhead import Case, Trainer, over_a_period
+from suite.bench.overhead import Case
+from suite.bench.trainer import Trainer
 from tests.support import forked
 
 CASE = Case("RigL", "rigl", {"update_every": 10}, 1.03)
@@ -25,29 +25,12 @@ def clock(monkeypatch):
     return taken
 
 
-def test_a_period_is_the_same_steps_of_both_in_turns(clock):
-    sparse, dense = Trainer(nn.Linear(8, 10), (8,), CASE), Trainer(nn.Linear(8, 10), (8,))
-    assert over_a_period(sparse, dense, 0) == 2
-    assert clock == [(True, 25), (False, 25)] * 4
-    assert over_a_period(sparse, dense, 1) == 2
-    assert clock[8:] == [(False, 25), (True, 25)] * 4
-
-
 @pytest.mark.usefixtures("clock")
 def test_each_method_has_its_figure_and_bar():
     (found,) = overhead.lenet((CASE,), blocks=3)
     assert found.what == "RigL / dense step, LeNet-300-100"
     assert (found.value, found.unit, found.spread, found.bar.limit) == (2, "×", (2, 2), 1.03)
     assert [case.bar for case in overhead.CASES if case.bar] == [1.03, 1.07, 1.03, 1.10]
-
-
-def test_a_trainer_calls_its_method_at_every_step():
-    trainer = Trainer(nn.Linear(8, 10), (8,), CASE, batch=4)
-    trainer.train(10)
-    (layer,) = trainer.sparsifier.layers
-    assert trainer.step == 10
-    assert layer.active == 8
-    assert not layer.values[~layer.mask].any()
 
 
 def test_memory_holds_at_least_the_history(monkeypatch):
