@@ -118,6 +118,8 @@ def list_(
         rows = table_rows(found)
     elif kind == TASKS:
         rows = _tasks(dataset or (), model or ())
+        if not rows:
+            complain("no task has both such a dataset and such a model: leave an option out")
     else:
         rows = _studies(Store(store)) if kind == "studies" else _rows(kind)
     if json:

@@ -40,6 +40,11 @@ def test_tasks_are_chosen_by_dataset_and_model(capsys, dataset, model, expected)
         assert model is None or model_of in model
 
 
+def test_a_choice_that_no_task_meets_is_said(capsys):
+    list_("tasks", dataset=["mnist"], model=["mlp"])
+    assert "no task has both such a dataset and such a model" in capsys.readouterr().err
+
+
 def test_several_datasets_are_those_of_any(capsys):
     both = listed(capsys, dataset=["digits", "mnist"])
     assert {name.partition("/")[0] for name in both} == {"digits", "mnist"}
