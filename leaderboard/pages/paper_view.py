@@ -6,13 +6,13 @@ bold: no difference between them is shown. Signs say how a score compares with t
 (`leaderboard.board_claims`). Both are corrected over the tables of the section on the same terms.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_claims import SIGNS, BoardClaims
-from leaderboard.board_groups import BoardGroup, board_groups
+from leaderboard.board_groups import BoardGroup
 from leaderboard.board_markdown import escape as escape_markdown
-from leaderboard.boards import Board, Boards
+from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.navigation import HOME, Navigation
@@ -27,7 +27,6 @@ from leaderboard.summary_table import (
     SummaryTable,
     summary_table,
 )
-from leaderboard.trial_facts import TrialResult
 from suite import __version__
 
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
@@ -40,11 +39,11 @@ WITHOUT_STUDY = (
 
 @dataclass(frozen=True)
 class PaperStudy:
-    """A study as the paper view shows it: its name, its question, and the keys of its trials."""
+    """A study as the paper view shows it: its name, its question, and the boards of its trials."""
 
     name: str
     question: str
-    keys: Collection[str]
+    groups: Sequence[BoardGroup]
 
 
 @dataclass(frozen=True)
@@ -79,36 +78,17 @@ class PaperSection:
 
 
 def paper_sections(
-    studies: Iterable[PaperStudy],
-    results: Sequence[TrialResult],
-    groups: Sequence[BoardGroup],
-    tuned: Mapping[str, Collection[str]],
+    studies: Iterable[PaperStudy], of_none: Sequence[BoardGroup] = ()
 ) -> list[PaperSection]:
-    """Return a section for each study that has results, and one for the results of none.
-
-    `results` are those on the boards of `groups`; `tuned` is as for `Boards`. A trial of several
-    studies is in the tables of each.
-    """
-    sections: list[PaperSection] = []
-    of_studies: set[str] = set()
-    for study in studies:
-        own = [one for one in results if one.key in study.keys]
-        of_studies.update(one.key for one in own)
-        boards = groups if len(own) == len(results) else board_groups(_boards(own, tuned))
-        if any(group.boards for group in boards):
-            sections.append(_section(study.name, study.question, boards, study.name))
-    rest = [one for one in results if one.key not in of_studies]
-    boards = groups if len(rest) == len(results) else board_groups(_boards(rest, tuned))
-    if any(group.boards for group in boards):
-        sections.append(_section(OF_NO_STUDY, WITHOUT_STUDY, boards))
+    """Return a section for each study that has results, and one for the boards of none."""
+    sections = [
+        _section(one.name, one.question, one.groups, one.name)
+        for one in studies
+        if any(group.boards for group in one.groups)
+    ]
+    if any(group.boards for group in of_none):
+        sections.append(_section(OF_NO_STUDY, WITHOUT_STUDY, of_none))
     return sections
-
-
-def _boards(results: Iterable[TrialResult], tuned: Mapping[str, Collection[str]]) -> list[Board]:
-    collection = Boards(tuned)
-    for one in results:
-        collection.add(one)
-    return collection.built()
 
 
 def _section(title: str, text: str, groups: Sequence[BoardGroup], study: str = "") -> PaperSection:

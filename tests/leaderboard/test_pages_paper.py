@@ -14,6 +14,7 @@ from leaderboard.pages.paper_view import (
     paper_sections,
     paper_table,
 )
+from leaderboard.study_boards import study_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.support.sample_records import done, make_trial
@@ -89,8 +90,12 @@ def test_there_is_a_section_for_each_study_and_one_for_trials_of_none():
     given = records(**CLEAR)
     groups = board_groups(build_boards(given)[0])
     keys = {r.key for r in given if r.trial["method"] != "static"}
-    studies = [PaperStudy("first", "What is it?", keys), PaperStudy("empty", "", {"a" * 16})]
-    first, rest = paper_sections(studies, given, groups, {})
+    made = study_boards({"first": keys, "empty": {"a" * 16}}, given, groups, {})
+    assert set(made.of_study) == {"first"}
+    studies = [
+        PaperStudy("first", "What is it?", made.of_study["first"]), PaperStudy("empty", "", ())
+    ]  # fmt: skip
+    first, rest = paper_sections(studies, made.of_none)
     assert (first.title, first.text, rest.title) == ("first", "What is it?", OF_NO_STUDY)
     assert "bundles do not say" in rest.text
     assert set(rows(first.tables[0].latex)) == {"Method", "Dense", "RigL"}
@@ -106,10 +111,12 @@ def test_claims_of_a_section_are_corrected_over_its_own_tables():
     ]]  # fmt: skip
     groups = board_groups(build_boards(given)[0])
     keys = {r.key for r in given if r.trial["task"] == "digits/mlp"}
-    first, rest = paper_sections([PaperStudy("first", "", keys)], given, groups, {})
+    made = study_boards({"first": keys}, given, groups, {})
+    of_first = PaperStudy("first", "", made.of_study["first"])
+    first, rest = paper_sections([of_first], made.of_none)
     assert all("over the one comparison with RigL in this table" in s.tables[0].caption
                for s in (first, rest))  # fmt: skip
-    (together,) = paper_sections([], given, groups, {})
+    (together,) = paper_sections([], study_boards({}, given, groups, {}).of_none)
     assert [len(section.tables) for section in (first, rest, together)] == [1, 1, 2]
     assert "over the 2 comparisons with RigL in the 2 tables on" in together.tables[0].caption
 
