@@ -24,10 +24,10 @@ REFERENCE = "rigl"
 SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.EQUIVALENT: "≈"}
 
 QUOTED_ELSEWHERE = (
-    "In a paper quote the p-values of the paper view and of the study's page: they are corrected "
-    "over that study alone, whatever else is shown here."
+    "In a paper quote the p-values of the study's page: they are corrected over that study alone, "
+    "as the signs of the paper view are, whatever else is on this site."
 )
-QUOTED_HERE = "These are the p-values to quote in a paper; the paper view has the same."
+QUOTED_HERE = "These are the p-values to quote in a paper: the signs of its paper view agree."
 """Which of the p-values of one comparison are for a paper (docs/protocol.md, Statistics)."""
 
 Place = tuple[str, float]
