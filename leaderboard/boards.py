@@ -314,8 +314,8 @@ class Boards:
     updates connectivity never did (`Record.never_updated`): they are listed, and their cell is
     marked. Trials of a tuner's search were not tested and are not results. Nothing is imputed: a
     cell without a finished trial is empty or lists its failures. Trials of different code of the
-    user's own are different entries; all but the newest are marked (`CodeVersions`). An older one of
-    which every trial failed is left out where newer code of the method has run on the board.
+    user's own are different entries; all but the newest are marked (`CodeVersions`). An older one
+    of which every trial failed is left out where newer code of the method has run on the board.
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.

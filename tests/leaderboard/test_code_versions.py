@@ -1,4 +1,4 @@
-"""Rows of the user's own code: the newest, older ones that have results, and failures mended since."""
+"""Rows of the user's own code: the newest, older ones with results, failures mended since."""
 
 import pytest
 
