@@ -33,9 +33,8 @@ from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode
 
 NO_DENSE = (
-    "no dense network of the same recipe on {}: the leaderboard's shares of dense and training FLOPs "
-    "(multiples of dense training) need one; add dense to the study's methods (methods: [dense, …]) "
-    "and run it again"
+    "no dense network of the same recipe on {}: shares of dense and training FLOPs (multiples of "
+    "dense training) stay empty; add dense to the study (methods: [dense, …]) and run it again"
 )
 MAX_NOTES = 5
 """Notes shown after a study; the records hold all of them."""
