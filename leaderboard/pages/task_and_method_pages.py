@@ -16,6 +16,7 @@ from leaderboard.charts.board_charts import form
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.comparison_page import comparison_address
+from leaderboard.pages.formulas import formula
 from leaderboard.pages.navigation import METHODS, PLAIN, TASKS, Navigation
 from leaderboard.pages.recipe_texts import differing_recipe, recipe_rows
 from leaderboard.pages.templating import embedded_data, site_page
@@ -27,6 +28,7 @@ from leaderboard.terms import Terms
 from leaderboard.trial_facts import TrialResult
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
+from suite.experiments.presets import equation_of
 from suite.experiments.trial_config import show
 from suite.results.record import RecordedMethod, RecordedTask
 
@@ -210,6 +212,7 @@ def method_page(
         heading=heading,
         lead=declared.summary if declared else _not_installed("method", about),
         method_facts=_method_facts(declared, method, about),
+        rule=formula(rule) if declared and (rule := equation_of(declared)) else "",
         settings=[_setting(p) for p in declared.hyperparameters] if declared else [],
         results=shown,
         lines=[(one, one.lines(entries)) for one in found],

@@ -79,7 +79,8 @@ def test_signs_say_how_a_score_compares_with_the_reference_and_the_caption_says_
         "Test accuracy in % (higher is better) on digits/mlp: mean ± half the 95 % interval over 5 "
         "seeds. Bold: none is shown to be better, and at least half to be worse; ▲: better; ▼: "
         "worse; ≈: equivalent (within ± 0.5 points); no sign: no difference from RigL shown "
-        "(paired t-tests at 5 %, Holm-corrected over 6 pairs and 3 comparisons with RigL in this table)."
+        "(paired t-tests at 5 %, Holm-corrected over 6 pairs and 3 comparisons with RigL in this "
+        "table)."
     )
     assert r"$\blacktriangle$: better" in latex(one)
     assert r"the 95\,\% interval" in latex(one)
