@@ -1,7 +1,6 @@
 """The page of a study: what it asks, what of it has run, where its results are, how to run it."""
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import yaml
 from leaderboard.board_claims import QUOTED_HERE
 from leaderboard.board_groups import BoardGroup, states_terms
 from leaderboard.boards import settings_text
+from leaderboard.finite_numbers import finite_number
 from leaderboard.page_data import page_name
 from leaderboard.pages.navigation import PLAIN, STUDIES, Navigation
 from leaderboard.pages.templating import site_page
@@ -198,7 +198,7 @@ def _groups(study: ShownStudy, read: ReadRecord) -> list[tuple[str, list[_Row]]]
 
 def _number(given: Any) -> float:
     """Return a setting that is a number; 0 for what is none (documents may hold anything)."""
-    return float(given) if isinstance(given, int | float) and math.isfinite(given) else 0.0
+    return finite_number(given) or 0.0
 
 
 def _state(record: TrialResult | None) -> str:
