@@ -23,6 +23,13 @@ REFERENCE = "rigl"
 """The method that others are compared with, at its default settings, where it is present."""
 SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.EQUIVALENT: "≈"}
 
+QUOTED_ELSEWHERE = (
+    "In a paper quote the p-values of the study's page: they are corrected over that study alone, "
+    "as the signs of the paper view are, whatever else is on this site."
+)
+QUOTED_HERE = "These are the p-values to quote in a paper: the signs of its paper view agree."
+"""Which of the p-values of one comparison are for a paper (docs/protocol.md, Statistics)."""
+
 Place = tuple[str, float]
 """The title of a board, and a sparsity."""
 
@@ -43,6 +50,7 @@ class BoardClaims:
     Attributes:
         ranks: the possible ranks of each entry in each cell; dense networks have none.
         pairs: number of pairs that the ranks are corrected over.
+        against: each entry minus the reference, by cell.
         signs: how entries compare with the reference, by cell; no sign where no difference is
             shown or too few seeds are common.
         reference: its label; empty if no board has it.
@@ -52,6 +60,7 @@ class BoardClaims:
 
     ranks: dict[Place, dict[Entry, RankInterval]]
     pairs: int
+    against: dict[Place, dict[Entry, Claim]]
     signs: dict[Place, dict[Entry, ReferenceSign]]
     reference: str
     comparisons: int
@@ -94,13 +103,16 @@ def board_claims(boards: Sequence[Board], reference: str = REFERENCE) -> BoardCl
         for cell, found in zip(cells, pairs.ranks, strict=True)
     }
     titles = {board.title: board for board in boards}
+    against: dict[Place, dict[Entry, Claim]] = {}
     signs: dict[Place, dict[Entry, ReferenceSign]] = {}
     for claim in family.claims:
+        place, entry = (claim.task, claim.sparsity), entries[claim.method]
+        against.setdefault(place, {})[entry] = claim
         if claim.verdict in SIGNS:
-            by_entry = signs.setdefault((claim.task, claim.sparsity), {})
-            by_entry[entries[claim.method]] = _sign(titles[claim.task], claim, chosen.label)
+            sign = _sign(titles[claim.task], claim, chosen.label)
+            signs.setdefault(place, {})[entry] = sign
     named = chosen.label if family.claims else ""
-    return BoardClaims(ranks, pairs.tested, signs, named, family.tested, _within(boards))
+    return BoardClaims(ranks, pairs.tested, against, signs, named, family.tested, _within(boards))
 
 
 def family_cells(board: Board) -> list[FamilyCell]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from leaderboard.finite_numbers import finite_number
 from leaderboard.trial_facts import TrialResult
 from suite.experiments import registry
 from suite.results.metrics import METRICS
@@ -97,8 +98,7 @@ def _metric(name: str) -> Callable[[TrialResult], float | None]:
 
 def _timing(name: str) -> Callable[[TrialResult], float | None]:
     def value(record: TrialResult) -> float | None:
-        found = record.timing.get(name)
-        return float(found) if isinstance(found, int | float) else None
+        return finite_number(record.timing.get(name))
 
     return value
 

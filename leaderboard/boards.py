@@ -174,6 +174,11 @@ class Cell:
         """Mean of the metric with its confidence interval; None without a finished trial."""
         return mean_interval(self.values, resolution=self.resolution) if self.runs else None
 
+    @property
+    def only_failed(self) -> bool:
+        """Whether nothing but failures is known of it."""
+        return not (self.runs or self.outdated or self.off_budget or self.no_update)
+
     def mean(self, name: str) -> float | None:
         """Return the mean of a column; None if no run has it."""
         values = self.column(name)
@@ -309,17 +314,17 @@ class Boards:
     updates connectivity never did (`Record.never_updated`): they are listed, and their cell is
     marked. Trials of a tuner's search were not tested and are not results. Nothing is imputed: a
     cell without a finished trial is empty or lists its failures. Trials of different code of the
-    user's own are different entries; all but the newest are marked (`CodeVersions`).
+    user's own are different entries; all but the newest are marked (`CodeVersions`). An older one
+    of which every trial failed is left out where newer code of the method has run on the board.
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.
 
-    Attributes:
-        excluded: records that are on no board, and why.
     """
 
     def __init__(self, tuned: Mapping[str, Collection[str]] | None = None) -> None:
-        self.excluded: list[Excluded] = []
+        self._excluded: list[Excluded] = []
+        self._failed: dict[tuple[tuple[str, str], _Place], list[Excluded]] = defaultdict(list)
         self._tuned = tuned or {}
         self._cells: dict[tuple[str, str], dict[_Place, dict[float, Cell]]] = defaultdict(dict)
         self._metrics: dict[tuple[str, str], Column] = {}
@@ -331,6 +336,17 @@ class Boards:
         self._digest = functools.cache(digest_of_task)
         self._reasons: dict[RecordedVersion, str] = {}
         self._names: dict[_Place, Entry] = {}
+
+    @property
+    def excluded(self) -> list[Excluded]:
+        """Records that are on no board, and why."""
+        repaired = (
+            replace(one, reason=reason)
+            for (board, place), found in self._failed.items()
+            if (reason := self._repaired(board, place))
+            for one in found
+        )
+        return [*self._excluded, *repaired]
 
     def add(self, record: R, apart: str = "") -> PlacedRecord[R]:
         """Add a record to its board; return it with its place, which `settled` completes.
@@ -360,6 +376,7 @@ class Boards:
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
+            self._failed[board, (entry, version)].append(Excluded(record.key, _name(trial), ""))
         elif reason := record.never_updated:
             cell.no_update.append(reason)
         elif metric.name not in record.metrics:
@@ -375,15 +392,18 @@ class Boards:
             cell.runs.append(Run(record.key, trial["seed"], _values(record), _tested(record)))
             self._dense_training[board].append(record.flops.get("dense_training", 0.0))
         if reason:
-            name = f"{trial['task']} {trial['method']}"
-            self.excluded.append(Excluded(record.key, name, reason))
+            self._excluded.append(Excluded(record.key, _name(trial), reason))
         return PlacedRecord(record, board, entry, reason, made_by=made_by)
 
     def built(self) -> list[Board]:
         """Return the boards of the records added so far."""
         boards = []
         for board, places in sorted(self._cells.items()):
-            named = {self._named(*place): cells for place, cells in places.items()}
+            named = {
+                self._named(*place): cells
+                for place, cells in places.items()
+                if not self._repaired(board, place)
+            }
             about = self._versions.task_facts(board[0])
             sizes = self._examples[board]
             examples = next(iter(sizes)) if len(sizes) == 1 else None
@@ -405,7 +425,27 @@ class Boards:
             version = self._versions.installed(made_by)
         else:
             version = self._versions.of(made_by)
-        return placed._replace(entry=self._named(placed.entry, version))
+        settled = placed._replace(entry=self._named(placed.entry, version))
+        if reason := self._repaired(placed.board, (placed.entry, version)):
+            return settled._replace(left_out=reason, on_board=False)
+        return settled
+
+    def _repaired(self, board: tuple[str, str], place: _Place) -> str:
+        """Return why a row is left out: all of it failed, with code that is not the newest there.
+
+        Empty for other rows.
+        """
+        if (board, place) not in self._failed:
+            return ""
+        entry, version = place
+        older = self._versions.older(version)
+        if not older or any(not cell.only_failed for cell in self._cells[board][place].values()):
+            return ""
+        newer = any(
+            other.method == entry.method and not self._versions.older(made_by)
+            for other, made_by in self._cells[board]
+        )
+        return f"it failed with older code ({older}), and newer code has run there" if newer else ""
 
     def _outdated(self, made_by: RecordedVersion) -> str:
         """Return why records of this version are out of date; empty if they are not."""
@@ -459,6 +499,10 @@ def is_result(record: TrialResult) -> bool:
         and record.trial.get("evaluate", "test") == "test"
         and (record.status == "failed" or f"test_{record.metric}" in record.metrics)
     )
+
+
+def _name(trial: Mapping[str, Any]) -> str:
+    return f"{trial['task']} {trial['method']}"
 
 
 def _tested(record: TrialResult) -> int:

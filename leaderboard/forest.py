@@ -14,6 +14,8 @@ REACH = 44.0
 """How far a difference of the limit is from the middle, in per cent of the width."""
 SHARE = 0.75
 """Fraction of the differences that the scale has to show; the others are written as numbers."""
+LARGEST = 1e300
+"""No scale is longer, or shorter than one divided by it: its steps would be infinite, or 0."""
 ROOM = 1.25
 """The limit as a multiple of the largest difference that the scale shows."""
 
@@ -46,6 +48,7 @@ def scale_limit(differences: Iterable[float]) -> float:
     if not sizes or sizes[-1] == 0:
         return 1.0
     shown = sizes[math.ceil(SHARE * len(sizes)) - 1] or sizes[-1]
+    shown = min(max(shown, 1 / LARGEST), LARGEST)
     step: float = 10.0 ** math.floor(math.log10(ROOM * shown))
     return next(factor * step for factor in (1, 2, 5, 10) if factor * step >= ROOM * shown)
 

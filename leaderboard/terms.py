@@ -4,11 +4,11 @@ A record of a training with a ``flops_budget`` belongs to a board at equal train
 different terms are never put together: a pooled score of both would be one of neither.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from leaderboard.finite_numbers import finite_number
 from leaderboard.trial_facts import BUDGET, TrialResult
 from suite.results.training_flops import off_budget
 
@@ -81,5 +81,4 @@ def uncounted(record: TrialResult) -> str:
 
 
 def _budget(value: Any) -> float:
-    usual = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if usual and math.isfinite(value) and value > 0 else 0.0
+    return max(finite_number(value) or 0.0, 0.0)

@@ -3,27 +3,15 @@
 LaTeX is converted when the site is built. What cannot be converted is a warning, not a gap.
 """
 
-import re
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from leaderboard.pages.formulas import mathml
+
 LOG = logging.getLogger(__name__)
-
-
-def mathml(latex: str, *, block: bool) -> str:
-    """Return a formula as a MathML element.
-
-    Raises:
-        ValueError: a command of it is not known; the converter would show its name.
-    """
-    shown: str = convert(latex, display="block" if block else "inline")
-    if unknown := re.search(r"\\\w+", shown):
-        raise ValueError(f"{unknown[0]} is not known")
-    return shown
 
 
 def _visit(translator: Any, node: nodes.Element, *, block: bool) -> None:

@@ -2,14 +2,15 @@
 "use strict";
 
 const resonanceForest = (() => {
-  const REACH = 44, SHARE = 0.75, ROOM = 1.25;
+  const REACH = 44, SHARE = 0.75, ROOM = 1.25, LARGEST = 1e300;
   const KINDS = { better: "better", worse: "worse", equivalent: "equivalent" };
 
   /** The largest difference on a scale that shows most of them: 1, 2 or 5 times 10ⁿ. */
   function scaleLimit(differences) {
     const sizes = Float64Array.from(differences, Math.abs).sort();
     if (!sizes.length || sizes.at(-1) === 0) return 1;
-    const shown = sizes[Math.ceil(SHARE * sizes.length) - 1] || sizes.at(-1);
+    const most = sizes[Math.ceil(SHARE * sizes.length) - 1] || sizes.at(-1);
+    const shown = Math.min(Math.max(most, 1 / LARGEST), LARGEST);
     const step = 10 ** Math.floor(Math.log10(ROOM * shown));
     return [1, 2, 5, 10].map((factor) => factor * step).find((size) => size >= ROOM * shown);
   }

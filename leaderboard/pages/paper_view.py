@@ -6,19 +6,20 @@ bold: no difference between them is shown. Signs say how a score compares with t
 (`leaderboard.board_claims`). Both are corrected over the tables of the section on the same terms.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_claims import SIGNS, BoardClaims
-from leaderboard.board_groups import BoardGroup, board_groups
+from leaderboard.board_groups import BoardGroup
 from leaderboard.board_markdown import escape as escape_markdown
-from leaderboard.boards import Board, Boards
+from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.navigation import HOME, Navigation
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
-from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
 from leaderboard.summary_table import (
     NO_UPDATE,
     OFF_BUDGET,
@@ -27,10 +28,19 @@ from leaderboard.summary_table import (
     SummaryTable,
     summary_table,
 )
-from leaderboard.trial_facts import TrialResult
 from suite import __version__
 
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
+MARKS = {
+    "few": f"n: seeds where fewer than {MIN_SEEDS}, which support no claim",
+    "off": "s: realised sparsity where it is not the nominal one",
+    MISSING: f"{MISSING}: not run",
+    FAILED: f"{FAILED}: no trial finished",
+    OUTDATED: f"{OUTDATED}: only results of an older version",
+    NO_UPDATE: f"{NO_UPDATE}: connectivity was never updated",
+    OFF_BUDGET: f"{OFF_BUDGET}: trained for more or fewer FLOPs",
+}
+"""What marks of a table mean: beside a score by their kind, in its place as they are written."""
 OF_NO_STUDY = "By task and recipe"
 WITHOUT_STUDY = (
     "These trials belong to no study: bundles do not say of which study their records are, and "
@@ -40,11 +50,11 @@ WITHOUT_STUDY = (
 
 @dataclass(frozen=True)
 class PaperStudy:
-    """A study as the paper view shows it: its name, its question, and the keys of its trials."""
+    """A study as the paper view shows it: its name, its question, and the boards of its trials."""
 
     name: str
     question: str
-    keys: Collection[str]
+    groups: Sequence[BoardGroup]
 
 
 @dataclass(frozen=True)
@@ -79,36 +89,17 @@ class PaperSection:
 
 
 def paper_sections(
-    studies: Iterable[PaperStudy],
-    results: Sequence[TrialResult],
-    groups: Sequence[BoardGroup],
-    tuned: Mapping[str, Collection[str]],
+    studies: Iterable[PaperStudy], of_none: Sequence[BoardGroup] = ()
 ) -> list[PaperSection]:
-    """Return a section for each study that has results, and one for the results of none.
-
-    `results` are those on the boards of `groups`; `tuned` is as for `Boards`. A trial of several
-    studies is in the tables of each.
-    """
-    sections: list[PaperSection] = []
-    of_studies: set[str] = set()
-    for study in studies:
-        own = [one for one in results if one.key in study.keys]
-        of_studies.update(one.key for one in own)
-        boards = groups if len(own) == len(results) else board_groups(_boards(own, tuned))
-        if any(group.boards for group in boards):
-            sections.append(_section(study.name, study.question, boards, study.name))
-    rest = [one for one in results if one.key not in of_studies]
-    boards = groups if len(rest) == len(results) else board_groups(_boards(rest, tuned))
-    if any(group.boards for group in boards):
-        sections.append(_section(OF_NO_STUDY, WITHOUT_STUDY, boards))
+    """Return a section for each study that has results, and one for the boards of none."""
+    sections = [
+        _section(one.name, one.question, one.groups, one.name)
+        for one in studies
+        if any(group.boards for group in one.groups)
+    ]
+    if any(group.boards for group in of_none):
+        sections.append(_section(OF_NO_STUDY, WITHOUT_STUDY, of_none))
     return sections
-
-
-def _boards(results: Iterable[TrialResult], tuned: Mapping[str, Collection[str]]) -> list[Board]:
-    collection = Boards(tuned)
-    for one in results:
-        collection.add(one)
-    return collection.built()
 
 
 def _section(title: str, text: str, groups: Sequence[BoardGroup], study: str = "") -> PaperSection:
@@ -141,7 +132,7 @@ def paper_table(board: Board, claims: BoardClaims, tables: int = 1, study: str =
     """Return a board as LaTeX and Markdown; `claims` are those of `tables` boards, of a study."""
     title = f"{study}: {board.title}" if study else board.title
     table = summary_table([board], claims)
-    words = f"{title}: {table_caption(board, claims, tables)}"
+    words = table_caption(board, table, claims, tables)
     name = page_name("tables", title).removesuffix(".html")
     label = page_name("tab", title).removesuffix(".html").replace("/", ":")
     return PaperTable(
@@ -150,17 +141,70 @@ def paper_table(board: Board, claims: BoardClaims, tables: int = 1, study: str =
         caption(board.metric),
         stated_terms(board),
         words,
-        latex_table(board.sparsities, table, words, label),
+        latex_table(board.sparsities, table, words, label, title),
         markdown_table(board.sparsities, table, words),
         table,
         board.sparsities,
     )
 
 
-def table_caption(board: Board, claims: BoardClaims, tables: int = 1) -> str:
-    """Return the caption of a table: what it shows, in which unit, and how to read it."""
-    parts = (f"{caption(board.metric)}.", stated_terms(board), explanation(claims, tables))
-    return " ".join(filter(None, parts))
+def table_caption(board: Board, table: SummaryTable, claims: BoardClaims, tables: int = 1) -> str:
+    """Return the caption of a table: what it shows, how it is read, and the marks that it has."""
+    metric = caption(board.metric).replace("; ", " (", 1) + ")"
+    terms = f" {board.terms.words}" if board.terms.flops_budget else ""
+    halves = any(cell.half for row in table.rows for cell in row.cells)
+    mean = "mean ± half the 95 % interval" if halves else "mean"
+    what = f"{metric[0].upper()}{metric[1:]} on {board.title}{terms}: {mean} over {_seeds(board)}."
+    return " ".join(filter(None, (what, _how(table, claims, tables), _legend(table))))
+
+
+def _seeds(board: Board) -> str:
+    """Return over how many seeds scores are."""
+    numbers = sorted({len(cell.runs) for _, _, cell in board.cells() if cell.runs})
+    if not numbers:
+        return "seeds"
+    if len(numbers) == 1:
+        return f"{numbers[0]} seed{'s' * (numbers[0] != 1)}"
+    return f"{numbers[0]} to {numbers[-1]} seeds"
+
+
+def _how(table: SummaryTable, claims: BoardClaims, tables: int) -> str:
+    """Return what bold and the signs against the reference say, and by which tests."""
+    cells = [cell for row in table.rows for cell in row.cells]
+    kinds = {mark.kind for cell in cells for mark in cell.marks if cell.mean}
+    where = "this table" if tables == 1 else f"{tables} tables"
+    parts, counted = [], []
+    if any(cell.best for cell in cells):
+        parts.append("bold: none is shown to be better, and at least half to be worse")
+        counted.append("one pair" if claims.pairs == 1 else f"{claims.pairs:,} pairs")
+    if claims.reference and claims.comparisons:
+        within = f" (within ± {claims.within})"
+        parts += [
+            f"{sign}: {kind}{within if kind is Verdict.EQUIVALENT else ''}"
+            for kind, sign in SIGNS.items()
+            if kind in kinds
+        ]
+        parts.append(f"no sign: no difference from {claims.reference} shown")
+        one = claims.comparisons == 1
+        words = "one comparison" if one else f"{claims.comparisons:,} comparisons"
+        counted.append(f"{words} with {claims.reference}")
+    if not parts:
+        return ""
+    tests = f"paired t-tests at 5 %, Holm-corrected over {' and '.join(counted)} in {where}"
+    text = f"{'; '.join(parts)} ({tests})."
+    return text[0].upper() + text[1:]
+
+
+def _legend(table: SummaryTable) -> str:
+    """Return what the other marks of a table mean; empty without any."""
+    shown = {
+        beside_mean if cell.mean else note(cell)
+        for row in table.rows
+        for cell in row.cells
+        for beside_mean in ([m.kind for m in cell.marks] or [""])
+    }
+    words = [meaning for mark, meaning in MARKS.items() if mark in shown]
+    return f"{'; '.join(words)}." if words else ""
 
 
 def stated_terms(board: Board) -> str:
@@ -168,8 +212,10 @@ def stated_terms(board: Board) -> str:
     return f"{board.terms.heading}." if board.terms.flops_budget else ""
 
 
-def latex_table(sparsities: Sequence[float], table: SummaryTable, words: str, label: str) -> str:
-    """Return a table of LaTeX's packages booktabs and amssymb (and textcomp, in old LaTeX)."""
+def latex_table(
+    sparsities: Sequence[float], table: SummaryTable, words: str, label: str, title: str = ""
+) -> str:
+    """Return a table of LaTeX's packages booktabs and amssymb; `title` is in a comment above."""
     head = ["Method", *(f"$s = {sparsity:g}$" for sparsity in sparsities)]
     parts = [
         [_latex_row(row) for row in table.rows if row.entry.dense],
@@ -178,10 +224,11 @@ def latex_table(sparsities: Sequence[float], table: SummaryTable, words: str, la
     body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
     return "\n".join(
         [
+            *([f"% {escape_latex(title)}"] if title else []),
             "% \\usepackage{booktabs,amssymb}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(words)}}}",
+            f"  \\caption{{{_latex_text(words)}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(sparsities)}}}",
             "    \\toprule",
@@ -250,13 +297,18 @@ def note(cell: SummaryCell) -> str:
     return OUTDATED if "outdated" in kinds else MISSING
 
 
+def _latex_text(text: str) -> str:
+    """Return running text, with per cent signs that stay on the line of their number."""
+    return re.sub(r"(?<=\d) \\%", r"\\,\\%", escape_latex(text))
+
+
 def _latex_row(row: SummaryRow) -> str:
     cells = [escape_latex(row.entry.label), *map(_latex_cell, row.cells)]
     return f"    {' & '.join(cells)} \\\\"
 
 
 def _latex_cell(cell: SummaryCell) -> str:
-    raised = escape_latex(beside(cell))
+    raised = _latex_text(beside(cell))
     if not cell.mean:
         return raised
     mean = f"\\textbf{{{cell.mean}}}" if cell.best else cell.mean

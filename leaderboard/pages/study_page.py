@@ -1,7 +1,6 @@
 """The page of a study: what it asks, what of it has run, where its results are, how to run it."""
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +8,21 @@ from typing import Any
 
 import yaml
 
+from leaderboard.board_claims import QUOTED_HERE
+from leaderboard.board_groups import BoardGroup, states_terms
 from leaderboard.boards import settings_text
+from leaderboard.finite_numbers import finite_number
+from leaderboard.page_data import page_name
 from leaderboard.pages.navigation import PLAIN, STUDIES, Navigation
 from leaderboard.pages.templating import site_page
+from leaderboard.result_tables import (
+    ResultTable,
+    dense_note,
+    difference_note,
+    result_tables,
+)
+from leaderboard.score_text import heading, shown_metric
+from leaderboard.summary_table import summary_table
 from leaderboard.trial_facts import TrialResult
 
 ReadRecord = Callable[[str], TrialResult | None]
@@ -70,16 +81,42 @@ class _Row:
     missing: int
 
 
+@dataclass(frozen=True)
+class _BoardResults:
+    """A board of a study: its title, the address of its task's page, what it ranks by, its rows.
+
+    `missing` says what the board lacks, and how to add it.
+    """
+
+    title: str
+    page: str
+    metric: str
+    tables: list[ResultTable]
+    missing: str
+
+
+@dataclass(frozen=True)
+class _Results:
+    """The boards of a study on the same terms; `notes` say how to read them."""
+
+    claim: str
+    reference: str
+    metric: str
+    notes: list[str]
+    boards: list[_BoardResults]
+
+
 def study_page(
     study: ShownStudy,
     read: ReadRecord,
-    boards: Sequence[tuple[str, str]] = (),
+    groups: Sequence[BoardGroup] = (),
+    further: Sequence[tuple[str, str]] = (),
     navigation: Navigation = PLAIN,
 ) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
-    `read` returns a trial's record by key, or None; `boards` are titles and addresses of the pages
-    on which its results are.
+    `read` returns a trial's record by key, or None; `groups` are the boards of the study's own
+    trials; `further` are titles and addresses of other pages on which its results are.
     """
     states = study.states(read)
     return site_page(
@@ -92,12 +129,42 @@ def study_page(
         size=study.size,
         state=state_words(states),
         complete=states["done"] == len(study.trials),
-        boards=boards,
+        results=_results(groups),
+        further=further,
         groups=_groups(study, read),
         command=study.command,
         shipped=study.shipped,
         definition=yaml.safe_dump(dict(study.study), sort_keys=False, allow_unicode=True),
     )
+
+
+def _results(groups: Sequence[BoardGroup]) -> list[_Results]:
+    """Return the results of a study by their terms, each corrected over its own boards."""
+    found = []
+    for group in groups:
+        claims = group.claims
+        boards = [
+            _BoardResults(
+                board.title,
+                page_name("tasks", board.title),
+                heading(board.metric),
+                result_tables(board, summary_table([board], claims), claims),
+                dense_note(board),
+            )
+            for board in group.boards
+        ]
+        said = claims.sentences("of this study")
+        notes = [difference_note(claims), said, QUOTED_HERE if said else ""]
+        found.append(
+            _Results(
+                group.terms.claim if states_terms(groups) else "",
+                claims.reference,
+                shown_metric([board.metric for board in group.boards]),
+                [*filter(None, notes)],
+                boards,
+            )
+        )
+    return found
 
 
 def state_words(states: Mapping[str, int]) -> str:
@@ -131,7 +198,7 @@ def _groups(study: ShownStudy, read: ReadRecord) -> list[tuple[str, list[_Row]]]
 
 def _number(given: Any) -> float:
     """Return a setting that is a number; 0 for what is none (documents may hold anything)."""
-    return float(given) if isinstance(given, int | float) and math.isfinite(given) else 0.0
+    return finite_number(given) or 0.0
 
 
 def _state(record: TrialResult | None) -> str:

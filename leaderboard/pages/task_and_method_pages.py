@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from leaderboard.board_claims import BoardClaims
+from leaderboard.board_claims import QUOTED_ELSEWHERE, BoardClaims
 from leaderboard.board_columns import Column
 from leaderboard.board_groups import BoardGroup, board_groups, on_other_terms, states_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
@@ -16,9 +16,11 @@ from leaderboard.charts.board_charts import form
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.comparison_page import comparison_address
+from leaderboard.pages.formulas import formula
 from leaderboard.pages.navigation import METHODS, PLAIN, TASKS, Navigation
 from leaderboard.pages.recipe_texts import differing_recipe, recipe_rows
 from leaderboard.pages.templating import embedded_data, site_page
+from leaderboard.result_tables import ResultTable, dense_note, difference_note, result_tables
 from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
@@ -26,6 +28,7 @@ from leaderboard.terms import Terms
 from leaderboard.trial_facts import TrialResult
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
+from suite.experiments.presets import equation_of
 from suite.experiments.trial_config import show
 from suite.results.record import RecordedMethod, RecordedTask
 
@@ -159,6 +162,7 @@ def task_page(
         signs=_signs(_beside(one, views) or [one]),
         sampling_error=sampling_error_text(board),
         summary_table=one.summary_table,
+        missing=dense_note(board),
         lines=one.lines([entry for entry, _ in board.rows]),
         figures=_figures(board),
     )
@@ -179,7 +183,7 @@ def _signs(views: Sequence[BoardView]) -> str:
     several = len({view.board.terms for view in views}) > 1
     said = claims.sentences(f"{EVERYWHERE} {terms.words}" if several else EVERYWHERE)
     own = [f"{other.heading}: over {found.comparisons:,} of its own." for other, found in others]
-    return " ".join([said, *own])
+    return " ".join([said, *own, QUOTED_ELSEWHERE])
 
 
 def method_page(
@@ -196,11 +200,10 @@ def method_page(
     )
     about = next((entry.about for entry in entries if entry.about is not None), None)
     heading = declared.title if declared else about.title if about is not None else method
-    tables = [(one, _rows(one.summary_table, method)) for one in boards]
-    metrics = list(
-        {one.board.metric.name: one.board.metric for one, rows in tables if rows}.values()
-    )
+    found = [one for one in boards if any(entry in entries for entry, _ in one.board.rows)]
     own = {entry.label for entry in entries}
+    shown = [_MethodResults.of(one, entries) for one in found]
+    references = {one.claims.reference: one.claims for one in found if one.claims.reference}
     return site_page(
         "method.html",
         navigation,
@@ -209,26 +212,33 @@ def method_page(
         heading=heading,
         lead=declared.summary if declared else _not_installed("method", about),
         method_facts=_method_facts(declared, method, about),
+        rule=formula(rule) if declared and (rule := equation_of(declared)) else "",
         settings=[_setting(p) for p in declared.hyperparameters] if declared else [],
-        tables=[(one, rows) for one, rows in tables if rows],
-        lines=[(one, one.lines(entries)) for one, rows in tables if rows],
-        several=len(entries) > 1,
-        on_terms=len({one.board.terms for one, rows in tables if rows}) > 1,
-        mixed=len(metrics) > 1,
-        metric=shown_metric(metrics),
-        signs=_signs([one for one, rows in tables if rows]),
-        recipes={one.page: differing_recipe(one.board) for one, _ in tables},
+        results=shown,
+        lines=[(one, one.lines(entries)) for one in found],
+        on_terms=len({one.board.terms for one in found}) > 1,
+        metric=shown_metric([one.board.metric for one in found]),
+        notes=[*filter(None, [*map(difference_note, references.values()), _signs(found)])],
         rivals=_rivals(boards, entries),
         related=related,
-        figures=_among_others([one.board for one, rows in tables if rows], own),
+        figures=_among_others([one.board for one in found], own),
     )
 
 
-def _rows(table: SummaryTable, method: str) -> list[Any]:
-    """Return the rows of the dense network, then those of the method, its defaults first."""
-    own = [row for row in table.rows if row.entry.method == method]
-    own.sort(key=lambda row: (row.entry.tuned, row.entry.settings))
-    return [row for row in table.rows if row.entry.dense and row not in own] + own if own else []
+@dataclass(frozen=True)
+class _MethodResults:
+    """A board on the page of a method: its rows, the recipe that differs, and what it lacks."""
+
+    view: BoardView
+    tables: list[ResultTable]
+    recipe: str
+    missing: str
+
+    @classmethod
+    def of(cls, view: BoardView, entries: Sequence[Entry]) -> "_MethodResults":
+        """Return the rows of some entries, with dense networks and the reference beside them."""
+        tables = result_tables(view.board, view.summary_table, view.claims, entries)
+        return cls(view, tables, differing_recipe(view.board), dense_note(view.board))
 
 
 def chart_data_script(boards: Sequence[Board]) -> str:

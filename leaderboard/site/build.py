@@ -67,6 +67,7 @@ from leaderboard.site.further_pages import (
 )
 from leaderboard.site.overviews import ablation_address, methods_pages
 from leaderboard.site.sources import ShownAblation, Source, SourceRecord
+from leaderboard.study_boards import study_boards
 from leaderboard.trial_facts import TrialResult
 from leaderboard.workers import Workers
 from suite.core.errors import InvalidInput
@@ -201,11 +202,19 @@ def _write(
         further = _write_ablations(folder, pictures, content.ablations, records, bar)
         further += _write_tunings(folder, content, records, methods_pages(views))
         analyses = _write_signals(folder, pictures, content.signals(signals), bar)
-        related = write_further_pages(folder, content, views, placed, analyses)
-        _write_boards(folder, views, related, bar)
-        studies = [PaperStudy(s.name, s.question, s.trials.keys()) for s in content.studies]
         shown = [one.record for one in placed if one.on_board]
-        _write_paper(folder, groups, paper_sections(studies, shown, groups, tuned), drawn, bar)
+        keys = {study.name: study.trials.keys() for study in content.studies}
+        by_study = study_boards(keys, shown, groups, tuned)
+        related = write_further_pages(folder, content, views, placed, analyses, by_study.of_study)
+        _write_boards(folder, views, related, bar)
+        sections = paper_sections(
+            [
+                PaperStudy(one.name, one.question, by_study.of_study.get(one.name, ()))
+                for one in content.studies
+            ],
+            by_study.of_none,
+        )
+        _write_paper(folder, groups, sections, drawn, bar)
         write_comparison(folder, groups, bar)
         further += analyses
         for group in groups:

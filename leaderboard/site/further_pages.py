@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_groups import BoardGroup
-from leaderboard.boards import Board, PlacedRecord, board_title
+from leaderboard.boards import Board, PlacedRecord
 from leaderboard.output_folder import SiteFolder
-from leaderboard.page_data import page_name
 from leaderboard.pages import evidence, evidence_page
 from leaderboard.pages.comparison_page import PAGE as COMPARE
 from leaderboard.pages.comparison_page import comparison_page, data_file, data_script
@@ -62,16 +61,17 @@ def write_further_pages(
     views: Sequence[BoardView],
     placed: Sequence[PlacedRecord[TrialResult]],
     analyses: Sequence[FurtherPage],
+    of_study: Mapping[str, Sequence[BoardGroup]],
 ) -> RelatedPages:
     """Write the pages of studies and reproductions, the lists, the evidence and the search index.
 
-    `placed` are all trials of the site, `analyses` the pages of analyses of trainings. Returns what
-    pages of tasks and methods link to.
+    `placed` are all trials of the site, `analyses` the pages of analyses of trainings, `of_study`
+    the boards of each study by itself. Returns what pages of tasks and methods link to.
     """
     bar = content.navigation
     records = {one.record.key: one.record for one in placed}
     reproductions = _write_reproductions(folder, content, records, views)
-    _write_studies(folder, content, placed, records.get, analyses)
+    _write_studies(folder, content, records.get, analyses, of_study)
     lists = [
         task_list(views),
         method_list(views),
@@ -128,20 +128,16 @@ def _write_reproductions(
 def _write_studies(
     folder: SiteFolder,
     content: Source,
-    placed: Sequence[PlacedRecord[TrialResult]],
     read: Callable[[str], TrialResult | None],
     analyses: Sequence[FurtherPage],
+    of_study: Mapping[str, Sequence[BoardGroup]],
 ) -> None:
-    if not content.studies:
-        return
-    boards = {one.record.key: board_title(*one.board) for one in placed if one.on_board}
     analysed = {key for one in analyses for key in one.trials}
     for study in content.studies:
-        titles = dict.fromkeys(boards[key] for key in study.trials if key in boards)
-        links = [(title, page_name("tasks", title)) for title in titles]
-        if not analysed.isdisjoint(study.trials):
-            links += [(one.title, one.address) for one in analyses]
-        folder.write(study.page, study_page(study, read, links, content.navigation))
+        further = [] if analysed.isdisjoint(study.trials) else analyses
+        links = [(one.title, one.address) for one in further]
+        groups = of_study.get(study.name, ())
+        folder.write(study.page, study_page(study, read, groups, links, content.navigation))
 
 
 def _write_evidence(folder: SiteFolder, content: Source, analyses: Sequence[FurtherPage]) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from leaderboard.statistics.families import ClaimOverTasks
     from leaderboard.statistics.paired_comparisons import Comparison
 
+QUOTED = (
+    "these two methods only: a paper with a table of several methods quotes the p-values of the "
+    "study's page (docs/protocol.md, Which p-value to quote)"
+)
 MAX_PAIRS = 30
 """Pairs of trials with a line of their own."""
 
@@ -116,6 +120,8 @@ def compare(
         rows.append(["all", "", *numbers, report.verdict])
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
     say(report.family)
+    if any(line.p is not None for line in report.lines):
+        say(QUOTED)
     if report.over_tasks is not None:
         _print_over_tasks(report.over_tasks, NAMED_COLUMNS[metrics[0]])
     for name in metrics:

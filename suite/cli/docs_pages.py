@@ -16,12 +16,11 @@ from suite.cli.info import (
     describe_settings,
     model_size,
     parameter_facts,
-    preset_of,
-    preset_settings,
 )
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.discovery import docstring
 from suite.experiments import registry
+from suite.experiments.presets import preset_of, preset_settings
 from tasks.recipe import RECIPE
 from tasks.task import Dataset
 

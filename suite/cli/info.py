@@ -10,6 +10,7 @@ from suite.core.console import print_json, print_table, say
 from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput, first_line
 from suite.experiments import registry
+from suite.experiments.presets import equation_of, preset_of, preset_settings
 from suite.experiments.study import load_study, shipped_studies
 from suite.experiments.trial_config import show
 
@@ -76,29 +77,13 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(declaration, word)) for word in words}
-    if isinstance(declaration, Method) and (base := preset_of(declaration)) is not None:
-        own = ", ".join(preset_settings(declaration, base))
-        content["preset of"] = f"{base.name}, with {own}"
+    if isinstance(declaration, Method):
+        if equation := equation_of(declaration):
+            content["equation"] = equation
+        if (base := preset_of(declaration)) is not None:
+            own = ", ".join(preset_settings(declaration, base))
+            content["preset of"] = f"{base.name}, with {own}"
     return content, [parameter_facts(p) for p in getattr(declaration, "hyperparameters", ())]
-
-
-def preset_of(method: Method) -> Method | None:
-    """Return the method that another is a preset of: the one declared beside their class."""
-    module, _, name = method.implementation.rpartition(":")
-    if not module or module == method.origin:
-        return None
-    beside = [m for m in registry.methods() if (m.origin, m.implementation) == (module, name)]
-    return beside[0] if beside else None
-
-
-def preset_settings(method: Method, base: Method) -> list[str]:
-    """Return the settings of a preset that its base has otherwise or not at all: NAME=VALUE."""
-    defaults = {p.name: p.default for p in base.hyperparameters}
-    return [
-        f"{p.name}={show(p.default)}"
-        for p in method.hyperparameters
-        if p.name not in defaults or p.default != defaults[p.name]
-    ]
 
 
 def parameter_facts(p: Hyperparameter) -> dict[str, str]:

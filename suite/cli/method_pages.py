@@ -15,9 +15,9 @@ from leaderboard.page_data import page_name
 from leaderboard.shipped_boards import shipped_boards
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.cli.docs_pages import differences_table, rule, settings_table, table
-from suite.cli.info import preset_of
 from suite.core.declarations import Method
 from suite.experiments import registry
+from suite.experiments.presets import equation_of, preset_of
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 INDEX = """\
@@ -123,10 +123,8 @@ def _linked(source: str) -> str:
 
 
 def _equation(method: Method) -> str:
-    """Return the equation, a preset's own or that of its base, as a block of its own."""
-    base = preset_of(method)
-    equation = method.equation or (base.equation if base else "")
-    if not equation:
+    """Return the equation as a block of its own."""
+    if not (equation := equation_of(method)):
         return ""
     symbols = "[notation](index.md#notation)"
     if method.family == "resonance":

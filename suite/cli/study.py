@@ -1,7 +1,7 @@
 """`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
 import sys
-from contextlib import ExitStack, nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout, suppress
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +10,7 @@ from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.cli.wandb import tracker
 from suite.core.console import complain, print_json, say
+from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.estimate import MAX_TRIALS, estimate_trials, kinds_of
 from suite.execution.plan import Overwrite, Schedule
@@ -23,13 +24,18 @@ from suite.execution.run_study import (
     run_study,
 )
 from suite.execution.runner import RETRIES
-from suite.experiments.study import Study, load_study
+from suite.experiments import registry
+from suite.experiments.study import MethodEntry, Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode
 
+NO_DENSE = (
+    "no dense network of the same recipe on {}: shares of dense and training FLOPs (multiples of "
+    "dense training) stay empty; add dense to the study (methods: [dense, …]) and run it again"
+)
 MAX_NOTES = 5
 """Notes shown after a study; the records hold all of them."""
 
@@ -84,10 +90,27 @@ def study(
             estimated=True,
             tracked=tracked,
         )
+        if without := tasks_without_dense(chosen, results):
+            say(NO_DENSE.format(", ".join(without)))
     if json:
         print_json(as_data(result, results))
     if result.failed:
         raise typer.Exit(1)
+
+
+def tasks_without_dense(chosen: Study, store: Store) -> list[str]:
+    """Return the tasks on which a study has no dense network, and the store none of its recipe."""
+    methods, found = registry.methods(), []
+    for task in chosen.tasks:
+        if any(methods[one.name].dense and one.runs_on(task.name) for one in chosen.methods):
+            continue
+        dense = MethodEntry(name="dense")
+        with suppress(InvalidInput):  # a protocol that has no dense network
+            trials = [chosen.trial(task, dense, None, seed, {}) for seed in chosen.seeds]
+            records, _ = store.read_each([trial.key for trial in trials])
+            if not any(record.status == "done" for record in records):
+                found.append(task.name)
+    return list(dict.fromkeys(found))
 
 
 def show_and_run(

@@ -3,8 +3,8 @@
 import pytest
 
 from suite.cli.docs_pages import baselines, rule
-from suite.cli.info import preset_of
 from suite.experiments import registry
+from suite.experiments.presets import preset_of
 from suite.experiments.trial_config import show
 
 OF_AUTHORS = [m for m in registry.methods() if m.family != "resonance" and m.name != "dense"]

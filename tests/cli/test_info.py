@@ -18,3 +18,10 @@ def test_a_preset_says_of_which_method_and_what_it_sets():
     facts, _ = information("set_itop")
     assert facts["preset of"].startswith("set, with update_every=auto, intervals=65, ")
     assert "preset of" not in information("rigl")[0]
+
+
+def test_a_method_s_rule_is_told_and_that_of_a_preset_s_base():
+    rule = information("rigl")[0]["equation"]
+    assert rule == registry.methods()["rigl"].equation
+    assert information("gse")[0]["equation"]
+    assert "equation" not in information("dense")[0]

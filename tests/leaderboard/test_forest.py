@@ -1,5 +1,7 @@
 """Where differences are drawn in a cell, and on which scale."""
 
+import math
+
 import pytest
 
 from leaderboard.forest import REACH, forest_mark, scale_limit
@@ -18,6 +20,9 @@ from leaderboard.statistics.paired_comparisons import Verdict
         ([0.01, -0.01, 0.01, -0.6], 0.02),  # one that collapsed does not set the scale
         ([0.9, 0.8, 0.7], 2.0),
         ([0.0, 0.0, 0.0, 3.0], 5.0),  # most are 0: the scale still shows the one that is not
+        ([1.7e308], 2e300),  # its steps stay finite
+        ([math.inf], 2e300),
+        ([5e-324], 2e-300),
     ],
 )
 def test_a_scale_shows_most_differences_with_some_room(differences, limit):

@@ -188,6 +188,7 @@ def test_the_command_names_the_family_and_the_region(tmp_path, monkeypatch, caps
     told = resonance("compare rigl static --store", tmp_path).out
     assert "equivalent within ± 0.5 points" in told
     assert "Holm-corrected over the 4 cells with five common seeds" in told
+    assert "quotes the p-values of the study's page" in " ".join(told.split())
     assert "Wilcoxon's signed-rank test: cannot decide at 4 tasks" in told
     assert "Bayesian signed-rank test: A better 0.000, equivalent within ± 0.5 points 1.000" in told
     one = resonance("compare rigl static --task digits/mlp --rope 2 --store", tmp_path).out

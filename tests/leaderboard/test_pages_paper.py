@@ -14,8 +14,10 @@ from leaderboard.pages.paper_view import (
     paper_sections,
     paper_table,
 )
+from leaderboard.study_boards import study_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
+from tests.leaderboard.sample_boards import planted
 from tests.support.sample_records import done, make_trial
 
 
@@ -73,11 +75,31 @@ def test_signs_say_how_a_score_compares_with_the_reference_and_the_caption_says_
     assert "textsuperscript" not in found["RigL"] + found["Dense"]
     assert "| GraNet | **95.00 ± 0.20** (▲) |" in markdown(one)
     caption = paper_table(one, board_claims([one])).caption
-    for words in ("test accuracy", "▲ better and ▼ worse than RigL", "Paired t-tests at 5 %",
-                  "Holm-corrected over the 3 comparisons with RigL in this table",
-                  "over the 6 pairs of methods in this table", "95 % interval"):  # fmt: skip
+    assert caption == (
+        "Test accuracy in % (higher is better) on digits/mlp: mean ± half the 95 % interval over 5 "
+        "seeds. Bold: none is shown to be better, and at least half to be worse; ▲: better; ▼: "
+        "worse; ≈: equivalent (within ± 0.5 points); no sign: no difference from RigL shown "
+        "(paired t-tests at 5 %, Holm-corrected over 6 pairs and 3 comparisons with RigL in this "
+        "table)."
+    )
+    assert r"$\blacktriangle$: better" in latex(one)
+    assert r"the 95\,\% interval" in latex(one)
+
+
+def test_a_caption_says_how_many_seeds_and_explains_the_marks_of_its_table_alone():
+    (one, _), _ = build_boards(planted())
+    caption = paper_table(one, board_claims([one])).caption
+    assert "over 3 to 5 seeds." in caption
+    for words in ("n: seeds where fewer than 5", "s: realised sparsity", "–: not run",
+                  "failed: no trial finished"):  # fmt: skip
         assert words in caption
-    assert r"$\blacktriangle$ better" in latex(one)
+    assert "≈" not in caption
+    assert "no update" not in caption
+    few = board(records(static=[0.9]))
+    caption = paper_table(few, board_claims([few])).caption
+    assert caption.startswith(
+        "Test accuracy in % (higher is better) on digits/mlp: mean over 1 seed. n: seeds where"
+    )
 
 
 def test_without_the_reference_the_caption_says_nothing_of_signs():
@@ -89,14 +111,18 @@ def test_there_is_a_section_for_each_study_and_one_for_trials_of_none():
     given = records(**CLEAR)
     groups = board_groups(build_boards(given)[0])
     keys = {r.key for r in given if r.trial["method"] != "static"}
-    studies = [PaperStudy("first", "What is it?", keys), PaperStudy("empty", "", {"a" * 16})]
-    first, rest = paper_sections(studies, given, groups, {})
+    made = study_boards({"first": keys, "empty": {"a" * 16}}, given, groups, {})
+    assert set(made.of_study) == {"first"}
+    studies = [
+        PaperStudy("first", "What is it?", made.of_study["first"]), PaperStudy("empty", "", ())
+    ]  # fmt: skip
+    first, rest = paper_sections(studies, made.of_none)
     assert (first.title, first.text, rest.title) == ("first", "What is it?", OF_NO_STUDY)
     assert "bundles do not say" in rest.text
     assert set(rows(first.tables[0].latex)) == {"Method", "Dense", "RigL"}
     assert set(rows(rest.tables[0].latex)) == {"Method", "Static random"}
     assert first.tables[0].name != rest.tables[0].name
-    assert first.tables[0].caption.startswith("first: digits/mlp: ")
+    assert first.tables[0].latex.startswith("% first: digits/mlp\n")
 
 
 def test_claims_of_a_section_are_corrected_over_its_own_tables():
@@ -106,12 +132,14 @@ def test_claims_of_a_section_are_corrected_over_its_own_tables():
     ]]  # fmt: skip
     groups = board_groups(build_boards(given)[0])
     keys = {r.key for r in given if r.trial["task"] == "digits/mlp"}
-    first, rest = paper_sections([PaperStudy("first", "", keys)], given, groups, {})
-    assert all("over the one comparison with RigL in this table" in s.tables[0].caption
+    made = study_boards({"first": keys}, given, groups, {})
+    of_first = PaperStudy("first", "", made.of_study["first"])
+    first, rest = paper_sections([of_first], made.of_none)
+    assert all("and one comparison with RigL in this table" in s.tables[0].caption
                for s in (first, rest))  # fmt: skip
-    (together,) = paper_sections([], given, groups, {})
+    (together,) = paper_sections([], study_boards({}, given, groups, {}).of_none)
     assert [len(section.tables) for section in (first, rest, together)] == [1, 1, 2]
-    assert "over the 2 comparisons with RigL in the 2 tables on" in together.tables[0].caption
+    assert "and 2 comparisons with RigL in 2 tables" in together.tables[0].caption
 
 
 def test_tables_have_as_many_columns_as_they_announce():
@@ -183,9 +211,25 @@ def test_escaped_text_has_no_command_but_those_of_the_table(name):
     assert not re.search(r"(?<!\\)[#%&_]", text)
     assert not re.search(r"[~^<>|\x00-\x1f]", text)
     words = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|symbol"
-    words += r"|textquotesingle|textasciigrave|nu|[{}$&#%_])"
+    words += r"|textasciigrave|nu|[{}$&#%_])"
     assert "\\" not in re.sub(words, "", text)
     assert all(letter.isascii() or letter.isalpha() for letter in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("LeNet-300-100", "LeNet-300-100"),
+        ("a--b", "a-{}-b"),
+        ("a–-b", "a--{}-b"),
+        ("a \"b\" ('c') d's", "a ``b'' (`c') d's"),
+        ("it''s", "it'{}'s"),
+        ("“b” ‘c’", "``b'' `c'"),
+        ("?‘", "?{}`"),
+    ],
+)
+def test_hyphens_and_quotes_are_those_of_latex(text, escaped):
+    assert escape_latex(text) == escaped
 
 
 def assert_balanced(text: str) -> None:

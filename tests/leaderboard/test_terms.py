@@ -16,7 +16,10 @@ def test_a_record_belongs_to_the_board_of_its_budget():
     assert Terms.of(record(0.3)) == Terms(0.3)
 
 
-@pytest.mark.parametrize("value", [None, "0.3", True, -1.0, float("inf"), [0.3]])
+@pytest.mark.parametrize(
+    "value",
+    [None, "0.3", True, -1.0, float("inf"), [0.3], pytest.param(10**400, id="10**400")],
+)
 def test_what_is_no_budget_is_at_equal_steps(value):
     strange = record()
     strange.configuration["recipe"] = {"flops_budget": value}
