@@ -25,15 +25,20 @@ def interval_texts(column: Column, interval: Interval) -> tuple[str, str]:
 
 
 def difference_texts(column: Column, difference: Interval | None) -> list[str]:
-    """Return a difference and its interval; empty where there is none. Of per cents: in points."""
+    """Return a difference and its interval; empty where there is none. Of per cents: in points.
+
+    All three have the decimals of the difference, and a minus sign, not a hyphen.
+    """
     if difference is None:
         return ["", ""]
     factor, digits = _scale(column, difference.mean)
-    mean = f"{factor * difference.mean:+.{digits}f}"
+
+    def write(x: float) -> str:
+        return f"{factor * x:+.{digits}f}".replace("-", "−")
+
     if difference.low is None or difference.high is None:
-        return [mean, ""]
-    low, high = (f"{factor * end:+.{digits}f}" for end in (difference.low, difference.high))
-    return [mean, f"{low} … {high}"]
+        return [write(difference.mean), ""]
+    return [write(difference.mean), f"{write(difference.low)} … {write(difference.high)}"]
 
 
 def difference_figures(metric: Column, found: Interval) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from leaderboard.pages.comparison_page import (
     group_name,
 )
 from leaderboard.pages.templating import asset
+from leaderboard.site.build import build
 from leaderboard.statistics.paired_comparisons import Comparison
 from suite.core.errors import InvalidInput
 from tests.leaderboard.at_equal_flops import at_equal_flops
@@ -23,6 +25,7 @@ from tests.leaderboard.browsing import DESK, PHONE
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import hostile, planted
 from tests.leaderboard.whole_site import build_whole
+from tests.support.sample_records import done, make_trial
 
 pytestmark = pytest.mark.browser
 
@@ -165,6 +168,40 @@ def test_the_address_names_what_is_compared_and_follows_the_choice(opened):
     page.locator("#second").select_option("SET")
     assert "the same" in page.locator("#comparison .warning").inner_text()
     assert page.locator("#command").inner_text() == "resonance compare set set"
+
+
+def test_numbers_have_minus_signs_everywhere_and_the_same_digits(opened):
+    page = opened("compare.html#a=static&b=rigl")
+    said = " ".join(page.inner_text(f"#{part}") for part in ("comparison", "forest", "figures"))
+    assert re.findall(r"(?<![\w.])-\d", said) == []
+    for mean, low, high in re.findall(r"([+−]\d+\.?\d*)\s+([+−][\d.]+) … ([+−][\d.]+)", said):
+        assert len({len(text.partition(".")[2]) for text in (mean, low, high)}) == 1
+    assert re.search(r"−7\.\d\d\s+−7\.\d\d … −6\.\d\d", said)
+
+
+def test_one_task_and_one_cell_have_no_weights_and_no_correction(chromium, tmp_path):
+    records = [
+        done(make_trial(method, seed=seed, sparsity=sparsity), level + seed / 1000)
+        for method, level in (("rigl", 0.9), ("set", 0.8))
+        for sparsity, seeds in ((0.9, 5), (0.8, 3))
+        for seed in range(seeds)
+    ]
+    build(records, tmp_path / "site")
+    page = chromium.new_page()
+    page.goto((tmp_path / "site" / "compare.html").as_uri() + "#a=rigl&b=set")
+    said = page.inner_text("#comparison")
+    assert "Over the sparsities of this task: " in said
+    assert "p-value: of the only cell with five common seeds, so there is nothing to corr" in said
+    page.close()
+
+
+@pytest.mark.parametrize("address", ["compare.html", "paper.html", "index.html"])
+def test_the_bar_marks_the_page_that_is_shown(opened, address):
+    page = opened(address)
+    marked = page.locator("nav.bar [aria-current]")
+    assert marked.count() == 1
+    assert marked.get_attribute("href") == address
+    assert marked.get_attribute("aria-current") == "page"
 
 
 def test_terms_without_both_rows_are_not_chosen_by_default(opened):

@@ -61,7 +61,7 @@ def test_values_are_written_in_the_unit_of_their_column():
     assert interval_texts(RMSE, Interval(58.234, 57.0, 59.468, 5)) == ("58.2", "1.2")
     assert mean_text(R2, Interval(0.5, None, None, 1)) == "0.500"
     assert difference_texts(ACCURACY, Interval(0.012, 0.01, 0.014, 5)) == ["+1.20", "+1.00 … +1.40"]
-    assert difference_texts(RMSE, Interval(-8.0, -9.0, -7.0, 5)) == ["-8.00", "-9.00 … -7.00"]
+    assert difference_texts(RMSE, Interval(-8.0, -9.0, -7.0, 5)) == ["−8.00", "−9.00 … −7.00"]
     assert [direction(column) for column in (ACCURACY, R2, RMSE)] == [
         "higher is better", "higher is better", "lower is better"
     ]  # fmt: skip
