@@ -240,15 +240,26 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(opened, address):
     assert page.locator("nav.bar a").first.is_visible()
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [*ADDRESSES, "index.html#sparsity=all"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_fault_of_accessibility(opened, address, scheme):
+    assert faults(opened(address, color_scheme=scheme)) == []
+
+
+@pytest.mark.parametrize("address", ["index.html", "index.html#sparsity=all", "compare.html",
+                                     "paper.html"])  # fmt: skip
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_fault_of_accessibility(opened, address, scheme):
+    assert (
+        faults(opened(address, color_scheme=scheme, viewport={"width": 390, "height": 844})) == []
+    )
+
+
+def faults(page: Any) -> list[tuple[str, list[str]]]:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(address, color_scheme=scheme)
-    found = [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:3])
-             for fault in Axe().run(page).response["violations"]]  # fmt: skip
-    assert found == []
+    return [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:3])
+            for fault in Axe().run(page).response["violations"]]  # fmt: skip
 
 
 def test_groups_have_names_of_their_own():

@@ -435,6 +435,14 @@ def test_a_link_within_the_page_leaves_the_view_in_the_address(visit):
     assert page.evaluate("document.activeElement.id") == "meaning"
 
 
+def test_a_link_to_what_is_folded_up_opens_it(visit):
+    page = visit()
+    page.locator("a[href='#coverage']").press("Enter")
+    assert page.locator("details:has(#coverage)").get_attribute("open") == ""
+    assert page.evaluate("document.activeElement.id") == "coverage"
+    assert page.get_by_text("mean rank (expected), 5 seeds").is_visible()
+
+
 def test_an_address_that_names_what_is_not_there_is_ignored(visit):
     page = visit("planted", "metric=x&task=y&sort=-z&columns=q,test_nll&sparsity=2&entry=%00&=&&a")
     assert page.inner_text("#count") == "13 of 37 rows"
