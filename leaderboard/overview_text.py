@@ -3,18 +3,22 @@
 `assets/overview_text.js` writes the same in the browser: change both together.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from leaderboard.board_columns import Column
 from leaderboard.boards import Board
 from leaderboard.forest import ForestMark, forest_mark, scale_limit
 from leaderboard.overview import Overview, OverviewRow
 from leaderboard.page_data import page_name
-from leaderboard.score_text import heading
+from leaderboard.score_text import (
+    difference_figures,
+    difference_text,
+    fixed,
+    heading,
+    number_and_ends,
+    plain,
+)
 from leaderboard.statistics.families import Claim
 from leaderboard.statistics.intervals import Interval
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
@@ -36,15 +40,16 @@ class FindingPart:
 
 @dataclass(frozen=True)
 class ForestCell:
-    """A cell with differences: how they are drawn, their numbers, and all of it in words.
+    """A cell with differences: how they are drawn, in figures, and all of it in words.
 
     Attributes:
-        beyond: the difference that is beyond the scale, as text; empty if none is.
+        number, ends: the difference and its interval; empty where the cell has several (one for
+            each sparsity), and `ends` where there is no interval.
     """
 
     marks: tuple[ForestMark, ...]
     number: str
-    beyond: str
+    ends: str
     words: str
 
 
@@ -86,11 +91,19 @@ class OverviewHead:
 
 @dataclass(frozen=True)
 class OverviewTable:
-    """The finding and the table; `limit` is that of the column over all tasks."""
+    """The finding and the table.
+
+    Attributes:
+        limit: of the scale of the column over all tasks.
+        shares, costs: whether any row has a share of dense, or a cost: the columns are left out
+            otherwise.
+    """
 
     finding: tuple[FindingPart, ...]
     note: str
     limit: str
+    shares: bool
+    costs: bool
     heads: tuple[OverviewHead, ...]
     lines: tuple[OverviewLine, ...]
 
@@ -107,13 +120,21 @@ def overview_table(view: Overview, terms: Terms) -> OverviewTable:
             name_parts(board.task),
             board.title.removeprefix(board.task).strip(),
             page_name("tasks", board.title),
-            limit_text(board.metric, at),
+            limit_text(board.metric, at) if at else "",
             "" if view.metric else heading(board.metric),
         )
         for board, at in zip(view.boards, limits, strict=True)
     ]
     shown = limit_text(view.metric, limit) if view.metric else ""
-    return OverviewTable(tuple(finding(view, terms)), note(view), shown, tuple(heads), tuple(lines))
+    return OverviewTable(
+        tuple(finding(view, terms)),
+        note(view),
+        shown,
+        any(line.share for line in lines),
+        any(line.cost for line in lines),
+        tuple(heads),
+        tuple(lines),
+    )
 
 
 def name_parts(task: str) -> tuple[str, ...]:
@@ -129,15 +150,7 @@ def finding(view: Overview, terms: Terms) -> list[FindingPart]:
     """Return what was found: who leads, against whom, at what cost, and what is not known."""
     ranked = view.ranked
     if not ranked:
-        where = sparsities_text(view)
-        return [
-            FindingPart(
-                "No ranking",
-                f"No two methods have {MIN_SEEDS} seeds each on a common task{where}"
-                + ("." if view.comparisons else ": what is shown below supports no claim."),
-            ),
-            *_not_ranked(view),
-        ]
+        return [_no_ranking(view), *_without_dense(view, terms), *_not_ranked(view)]
     first = ranked[0]
     found = [_leader(view, first)]
     found += _against(view, first)
@@ -145,7 +158,7 @@ def finding(view: Overview, terms: Terms) -> list[FindingPart]:
     own = next((row for row in view.rows if row.entry.label == _own_label(view)), None)
     if own is not None and own is not first and own.rank is not None:
         found.append(FindingPart(own.entry.label, _standing(view, own, terms)))
-    return [*found, *_not_ranked(view)]
+    return [*found, *_without_dense(view, terms), *_not_ranked(view)]
 
 
 def sparsities_text(view: Overview) -> str:
@@ -155,20 +168,46 @@ def sparsities_text(view: Overview) -> str:
     named = [f"{100 * sparsity:g}" for sparsity in view.sparsities]
     if len(named) == 1:
         return f" at {named[0]} % sparsity"
-    return f" and the sparsities {', '.join(named[:-1])} and {named[-1]} %"
+    return f" at {', '.join(named[:-1])} and {named[-1]} % sparsity"
+
+
+def _no_ranking(view: Overview) -> FindingPart:
+    ran = [row.entry.label for row in view.rows if row.ran and not row.entry.dense]
+    where = sparsities_text(view)
+    if not ran:
+        text = f"No method has a finished trial{where}."
+    elif len(ran) == 1:
+        text = f"Only {ran[0]} has finished trials{where}: there is no method to compare it with."
+    else:
+        text = f"No two methods have {MIN_SEEDS} seeds each on a common task{where}" + (
+            "." if view.comparisons else ": what is shown below supports no claim."
+        )
+    return FindingPart("No ranking", text)
 
 
 def _leader(view: Overview, first: OverviewRow) -> FindingPart:
-    ranked = view.ranked
+    ranked, number, shown = view.ranked, len(view.compared), len(view.boards)
     seeds = f"{view.fewest}" if view.fewest == view.most else f"{view.fewest} to {view.most}"
     equal = [row.entry.label for row in ranked[1:] if _same_rank(row, first)]
     tied = f" (tied with {names(equal)})" if equal else ""
+    if shown == 1:
+        tasks = "on the one task shown"
+    elif number == shown:
+        tasks = f"over the {shown} tasks shown"
+    else:
+        tasks = f"{'on' if number == 1 else 'over'} {number} of the {shown} tasks shown"
     return FindingPart(
         "Who leads",
-        f"{first.entry.label}{tied}: mean rank {_rank(first)} among {len(ranked)} methods"
-        f"{_ends(first.rank)} over {tasks_text(len(view.compared))}"
-        f"{sparsities_text(view)}, {seeds} seeds each. {_told(view)}",
+        f"{first.entry.label}{tied}: {_rank_words(view, first)} among {len(ranked)} methods"
+        f"{_ends(first.rank)} {tasks}{sparsities_text(view)}, {seeds} seeds each. {_told(view)}",
     )
+
+
+def _rank_words(view: Overview, row: OverviewRow) -> str:
+    """Return a rank in words; that on a single task is no mean, and 1 rather than 1.0."""
+    return f"rank {_rank(row).removesuffix('.0')}" if len(view.compared) == 1 else (
+        f"mean rank {_rank(row)}"
+    )  # fmt: skip
 
 
 def _same_rank(one: OverviewRow, other: OverviewRow) -> bool:
@@ -186,24 +225,26 @@ def _told(view: Overview) -> str:
     better, undecided = those(Verdict.BETTER), those(Verdict.UNDECIDED)
     alike = those(Verdict.NO_DIFFERENCE, Verdict.EQUIVALENT)
     others = len(view.ranked) - 1
+    one = len(view.compared) == 1
+    where = "on this task" if one else "over these tasks"
     if len(undecided) == others:
+        test = "sign-flip test" if one else "sign-flip test over tasks"
         return (
-            "So few seeds cannot tell the others from it over these tasks; single cells may."
-            if others > 1
-            else "So few seeds cannot tell the other from it over these tasks; single cells may."
+            f"With so few seeds the {test} cannot show any difference from it; the t-tests in "
+            "single cells may."
         )
     parts = []
     if better:
-        parts.append(f"Shown to be better than it over these tasks: {names(better)}.")
+        parts.append(f"Shown to be better than it {where}: {names(better)}.")
     if alike:
-        parts.append(f"Not told apart from it over these tasks: {names(alike)}.")
+        parts.append(f"Not told apart from it {where}: {names(alike)}.")
     if undecided:
         parts.append(f"Too few seeds to tell from it: {names(undecided)}.")
     if not parts:
-        one = others == 1
         parts.append(
-            f"The other{'' if one else f' {others}'} {'is' if one else 'are'} shown to be worse "
-            "over these tasks."
+            f"The other method is shown to be worse {where}."
+            if others == 1
+            else f"The other {others} are shown to be worse {where}."
         )
     return " ".join(parts)
 
@@ -214,7 +255,7 @@ def _against(view: Overview, first: OverviewRow) -> list[FindingPart]:
     if first.against is None and view.metric is not None:
         text = f"{first.entry.label} and {view.reference} have no seed in common on a task."
     else:
-        text = f"{first.entry.label} differs by {_gap(view, first)}"
+        text = _gap(view, first, first.entry.label)
     return [FindingPart(f"Against {view.reference}", text)]
 
 
@@ -224,7 +265,12 @@ def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]
         return [FindingPart("Cost", text)]
     if first.cost is None:
         return []
-    parts = [f"{first.entry.label} takes {cost_text(first.cost)} the FLOPs of dense training"]
+    where = sparsities_text(view).strip().capitalize()
+    if len(view.boards) > 1 or len(view.sparsities) > 1:
+        where += ", averaged over the cells that ran,"
+    parts = [
+        f"{where} {first.entry.label} takes {cost_text(first.cost)} the FLOPs of dense training"
+    ]
     base = next((row for row in view.rows if row.entry.label == view.reference), None)
     if base is not None and base is not first and base.cost is not None:
         parts.append(f", {base.entry.label} {cost_text(base.cost)}")
@@ -245,46 +291,74 @@ def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]
 
 
 def _standing(view: Overview, row: OverviewRow, terms: Terms) -> str:
-    text = f"Mean rank {_rank(row)} of {len(view.ranked)}{_ends(row.rank)}"
+    words = _rank_words(view, row)
+    text = f"{words[0].upper()}{words[1:]} of {len(view.ranked)}{_ends(row.rank)}."
     if row.against is not None or view.metric is None:
-        text += f". It differs by {_gap(view, row)}"
-    else:
-        text += "."
+        text += f" {_gap(view, row, 'It')}"
     if terms.flops_budget or not row.cost:
         return text
     return f"{text} It takes {cost_text(row.cost)} the FLOPs of dense training."
 
 
-def _gap(view: Overview, row: OverviewRow) -> str:
-    """Return how a row stands against the reference, over tasks and in single cells."""
-    cells = row.wins + row.ties + row.losses
-    single = (
-        f"it is shown to be better in {row.wins} and worse in {row.losses} of "
-        f"{cells} {'cell' if cells == 1 else 'cells'}."
-    )
+def _gap(view: Overview, row: OverviewRow, name: str) -> str:
+    """Return how a row, named so, stands against the reference, over tasks and in single cells."""
+    single = _single_cells(row)
     found = row.against.comparison.difference if row.against else None
     if row.against is None or found is None or view.metric is None:
-        return f"what is named below for each task; {single}"
+        return (
+            "The tasks rank by different metrics, so that there is no difference over all of them: "
+            f"{name if name != 'It' else 'it'} {single}."
+        )
+    number, low, high = difference_figures(view.metric, found)
     certain = []
-    if found.low is not None and found.high is not None:
-        low, high = (signed_text(view.metric, end) for end in (found.low, found.high))
+    if low:
         certain.append(f"95 % interval {low} to {high}")
     if row.against.p is not None:
         certain.append(p_words(row.against.p))
     inside = f" ({', '.join(certain)})" if certain else ""
     unit = " points" if view.metric.unit == "percent" else ""
-    way = ", + being better," if view.metric.better == "less" else ""
-    number = row.against.tasks
-    tasks = "the one task" if number == 1 else f"the mean of the {tasks_text(number)}"
+    way = ", + being better" if view.metric.better == "less" else ""
+    tasks = row.against.tasks
+    where = " on the one task" if tasks == 1 else f", averaged over the {tasks} tasks"
     return (
-        f"{signed_text(view.metric, found.mean)}{unit}{inside}{way} from {view.reference} on "
-        f"{tasks} that both have; {single}"
+        f"{name} differs from {view.reference} by {number}{unit}{inside}{way}{where} that both "
+        f"have; it {single}."
     )
+
+
+def _single_cells(row: OverviewRow) -> str:
+    """Return in which cells a row is shown to differ from the reference, after its name."""
+    cells = row.wins + row.ties + row.losses
+    if not cells:
+        return f"has no cell with {MIN_SEEDS} common seeds"
+    if cells == 1:
+        shown = "better" if row.wins else "worse" if row.losses else ""
+        return f"is {f'shown to be {shown}' if shown else 'not shown to differ'} in its one cell"
+    return f"is shown to be better in {row.wins} and worse in {row.losses} of {cells} cells"
+
+
+def _without_dense(view: Overview, terms: Terms) -> list[FindingPart]:
+    """Return on which tasks there is no dense network, and what is missing for it."""
+    lacking = [board.title for board in view.boards if not set(board.dense) - {"training_flops"}]
+    if not lacking:
+        return []
+    needing = "Shares of dense" if terms.flops_budget else (
+        "Shares of dense, and costs as multiples of dense training,"
+    )  # fmt: skip
+    where = "" if len(lacking) == len(view.boards) else f" on {names(lacking)}"
+    return [
+        FindingPart(
+            "No dense run",
+            f"{needing} need a dense run of the same recipe, and there is none{where}: run the "
+            "method dense too.",
+        )
+    ]
 
 
 def _not_ranked(view: Overview) -> list[FindingPart]:
     """Return who has no rank, and why: without any result, or without one on every task."""
     reasons: dict[str, list[str]] = {}
+    where = "the compared task" if len(view.compared) == 1 else "some of the compared tasks"
     for row in view.rows:
         if row.entry.dense or row.rank is not None:
             continue
@@ -292,8 +366,7 @@ def _not_ranked(view: Overview) -> list[FindingPart]:
             reasons.setdefault(_reason(row), []).append(row.entry.label)
         elif view.compared:
             words = sorted({row.lacking[task] for task in view.compared if task in row.lacking})
-            reason = f"{', '.join(words)} on some of the compared tasks"
-            reasons.setdefault(reason, []).append(row.entry.label)
+            reasons.setdefault(f"{', '.join(words)} on {where}", []).append(row.entry.label)
     parts = [f"{names(labels)} ({reason})" for reason, labels in reasons.items()]
     return [FindingPart("Not ranked", ". ".join(parts) + ".")] if parts else []
 
@@ -303,13 +376,27 @@ def note(view: Overview) -> str:
     if not view.reference or not view.comparisons:
         return ""
     one = view.comparisons == 1
-    family = "one comparison" if one else f"{view.comparisons:,} comparisons"
+    several = (
+        "In a task's column are points only, one for each sparsity, the lowest at the top. "
+        if len(view.sparsities) > 1
+        else ""
+    )
+    tests = (
+        f"Paired t-test at 5 % of the only comparison with {view.reference} in a cell"
+        if one
+        else f"Paired t-tests at 5 % in single cells, Holm-corrected over the {view.comparisons:,} "
+        f"comparisons with {view.reference} that this table shows"
+    )
+    tested = sum(row.against is not None and row.against.p is not None for row in view.rows)
+    over_all = "" if not tested else (
+        "; over all tasks, a sign-flip test"
+        + (f", Holm-corrected over the {tested} methods" if tested > 1 else "")
+    )  # fmt: skip
     return (
-        f"Points are differences from {view.reference} on the same seeds, to the right if better, "
-        "with 95 % intervals; filled: shown to differ; ± is where a column's scale ends. Paired "
-        f"t-tests at 5 %, Holm-corrected over the {family} with {view.reference} that this table "
-        "shows; over all tasks, a sign-flip "
-        f"test, Holm-corrected over the methods. Fewer than {MIN_SEEDS} common seeds: no claim."
+        f"Differences are from {view.reference} on the same seeds, + being better, with 95 % "
+        "intervals, which are not corrected; in colour, and the point filled: shown to differ. ± "
+        f"is where the scale of a column's points ends. {several}{tests}{over_all}. Fewer than "
+        f"{MIN_SEEDS} common seeds: no claim."
     )
 
 
@@ -327,11 +414,14 @@ def _own_label(view: Overview) -> str:
 # ---------------------------------------------------------------- rows
 
 
-def _line(view: Overview, row: OverviewRow, limit: float, limits: Sequence[float]) -> OverviewLine:
+def _line(
+    view: Overview, row: OverviewRow, limit: float, limits: Sequence[float | None]
+) -> OverviewLine:
     share = row.share
     over_tasks = _over_tasks(view, row, limit)
     cells = [
-        _forest_cell(view, row, board, at) for board, at in zip(view.boards, limits, strict=True)
+        _forest_cell(view, row, board, at) if at else None
+        for board, at in zip(view.boards, limits, strict=True)
     ]
     compared = row.wins + row.ties + row.losses
     return OverviewLine(
@@ -365,33 +455,27 @@ def _over_tasks(view: Overview, row: OverviewRow, limit: float) -> ForestCell | 
         return None
     mark = forest_mark(found, row.against.verdict, limit)
     certain = "" if row.against.p is None else f", {p_words(row.against.p)}"
-    number = signed_text(view.metric, found.mean)
     words = (
-        f"{_difference(view.metric, found)}{certain}: {row.against.verdict}, "
+        f"{difference_text(view.metric, found)}{certain}: {row.against.verdict}, "
         f"{tasks_text(row.against.tasks)}"
     )
-    return ForestCell((mark,), number, "", words)
+    return ForestCell((mark,), *number_and_ends(view.metric, found), words)
 
 
 def _forest_cell(view: Overview, row: OverviewRow, board: Board, limit: float) -> ForestCell | None:
     """Return a row's differences on one task, one for each sparsity shown."""
     shown = [s for s in board.sparsities if s in view.sparsities]
-    marks, words, beyond = [], [], []
+    marks, words, figures = [], [], ("", "")
     for number, sparsity in enumerate(shown):
         claim = row.claims.get((board.title, sparsity))
         found = claim.comparison.difference if claim else None
         if claim is None or found is None:
             continue
-        mark = forest_mark(found, claim.verdict, limit, number, len(shown))
-        marks.append(mark)
-        if mark.beyond:
-            beyond.append(signed_text(board.metric, found.mean))
+        marks.append(forest_mark(found, claim.verdict, limit, number, len(shown)))
         words.append(_claim_words(board.metric, claim, found, sparsity))
-    if not marks:
-        return None
-    # Several numbers beyond the scale would overlap in one cell: their words hold them.
-    return ForestCell(tuple(marks), "", beyond[0] if len(marks) == 1 and beyond else "",
-                      "; ".join(words))  # fmt: skip
+        if len(view.sparsities) == 1:
+            figures = number_and_ends(board.metric, found)
+    return ForestCell(tuple(marks), *figures, "; ".join(words)) if marks else None
 
 
 def _claim_words(metric: Column, claim: Claim, found: Interval, sparsity: float) -> str:
@@ -399,38 +483,22 @@ def _claim_words(metric: Column, claim: Claim, found: Interval, sparsity: float)
     alike = claim.verdict is Verdict.EQUIVALENT and claim.equivalence_p is not None
     if alike:
         certain = f", {p_words(claim.equivalence_p or 0.0)}"
-    return f"{100 * sparsity:g} %: {_difference(metric, found)}{certain}: {claim.verdict}"
+    return f"{100 * sparsity:g} %: {difference_text(metric, found)}{certain}: {claim.verdict}"
 
 
-def _limit(view: Overview, board: Board) -> float:
+def _limit(view: Overview, board: Board) -> float | None:
+    """Return the limit of a task's scale; None without any difference."""
     found = [
         claim.comparison.difference
         for row in view.rows
         for (task, _), claim in row.claims.items()
         if task == board.title
     ]
-    return scale_limit(one.mean for one in found if one)
+    means = [one.mean for one in found if one]
+    return scale_limit(means) if means else None
 
 
 # ---------------------------------------------------------------- figures
-
-
-def gap_text(metric: Column, size: float) -> str:
-    """Return the size of a difference, of per cents in points."""
-    if metric.unit == "percent":
-        points = 100 * size
-        if points and points < 0.1:
-            return plain(points, 2)
-        return tenths(points) if points < 100 else f"{math.floor(points + 0.5)}"
-    return plain(size)
-
-
-def plain(size: float, digits: int = 3) -> str:
-    """Return a positive number with some significant digits, as a browser writes numbers."""
-    rounded = float(f"{size:.{digits}g}")
-    if rounded == 0 or 1e-6 <= rounded < 1e21:
-        return np.format_float_positional(rounded, trim="-")
-    return repr(rounded).replace("e-0", "e-")
 
 
 def limit_text(metric: Column, limit: float) -> str:
@@ -439,26 +507,12 @@ def limit_text(metric: Column, limit: float) -> str:
     return plain(size)
 
 
-def signed_text(metric: Column, difference: float) -> str:
-    """Return a difference with its sign."""
-    sign = "−" if difference < 0 else "+"
-    return f"{sign}{gap_text(metric, abs(difference))}"
-
-
-def _difference(metric: Column, found: Interval) -> str:
-    unit = " points" if metric.unit == "percent" else ""
-    text = f"{signed_text(metric, found.mean)}{unit}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} ({signed_text(metric, found.low)} to {signed_text(metric, found.high)})"
-
-
 def cost_text(cost: float | None) -> str:
     """Return FLOPs as a multiple."""
     if cost is None:
         return ""
     digits = 3 if cost < 0.0995 else 2
-    return f"{math.floor(cost * 10**digits + 0.5) / 10**digits:.{digits}f} ×"
+    return f"{fixed(cost, digits)} ×"
 
 
 def p_words(p: float) -> str:
@@ -480,11 +534,11 @@ def names(labels: Sequence[str]) -> str:
 
 
 def tenths(x: float) -> str:
-    """Return a number with one decimal, halves rounded up as in the browser.
+    """Return a number with one decimal.
 
     Mean ranks over four tasks are quarters, so halves are common.
     """
-    return f"{math.floor(10 * x + 0.5) / 10:.1f}"
+    return fixed(x, 1)
 
 
 def _rank(row: OverviewRow) -> str:

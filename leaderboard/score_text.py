@@ -1,6 +1,9 @@
 """Values of a column as text, in the column's unit, as `assets/format.js` writes them."""
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.statistics.intervals import Interval
@@ -22,15 +25,50 @@ def interval_texts(column: Column, interval: Interval) -> tuple[str, str]:
 
 
 def difference_texts(column: Column, difference: Interval | None) -> list[str]:
-    """Return a difference and its interval; empty where there is none. Of per cents: in points."""
+    """Return a difference and its interval; empty where there is none. Of per cents: in points.
+
+    All three have the decimals of the difference, and a minus sign, not a hyphen.
+    """
     if difference is None:
         return ["", ""]
     factor, digits = _scale(column, difference.mean)
-    mean = f"{factor * difference.mean:+.{digits}f}"
+
+    def write(x: float) -> str:
+        return f"{factor * x:+.{digits}f}".replace("-", "−")
+
     if difference.low is None or difference.high is None:
-        return [mean, ""]
-    low, high = (f"{factor * end:+.{digits}f}" for end in (difference.low, difference.high))
-    return [mean, f"{low} … {high}"]
+        return [write(difference.mean), ""]
+    return [write(difference.mean), f"{write(difference.low)} … {write(difference.high)}"]
+
+
+def difference_figures(metric: Column, found: Interval) -> tuple[str, str, str]:
+    """Return a difference with its sign, and the ends of its interval; empty without one.
+
+    Of per cents in points: with two decimals, with one if the interval is a point wide or more.
+    Others with three significant digits.
+    """
+    low, high = found.low, found.high
+    wide = low is not None and high is not None and high - low >= 0.01
+
+    def figure(x: float, plus: str = "") -> str:
+        size = fixed(100 * abs(x), 1 if wide else 2) if metric.unit == "percent" else plain(abs(x))
+        return size if float(size) == 0 else f"{'−' if x < 0 else plus}{size}"
+
+    if low is None or high is None:
+        return figure(found.mean, "+"), "", ""
+    return figure(found.mean, "+"), figure(low), figure(high)
+
+
+def number_and_ends(metric: Column, found: Interval) -> tuple[str, str]:
+    """Return a difference, and its interval in brackets; empty without one."""
+    number, low, high = difference_figures(metric, found)
+    return number, f"[{low}, {high}]" if low else ""
+
+
+def difference_text(metric: Column, found: Interval) -> str:
+    """Return a difference with its unit and its interval."""
+    number, ends = number_and_ends(metric, found)
+    return f"{number}{' points' if metric.unit == 'percent' else ''}{ends and ' '}{ends}"
 
 
 def heading(column: Column) -> str:
@@ -90,6 +128,19 @@ def rope_text(column: Column, rope: float | None) -> str:
 def p_text(p: float) -> str:
     """Return a p-value to two digits."""
     return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.2g}'):g}"
+
+
+def fixed(x: float, digits: int) -> str:
+    """Return a number with some decimals, halves rounded up as in the browser."""
+    return f"{math.floor(10**digits * x + 0.5) / 10**digits:.{digits}f}"
+
+
+def plain(size: float, digits: int = 3) -> str:
+    """Return a positive number with some significant digits, as a browser writes numbers."""
+    rounded = float(f"{size:.{digits}g}")
+    if rounded == 0 or 1e-6 <= rounded < 1e21:
+        return np.format_float_positional(rounded, trim="-")
+    return repr(rounded).replace("e-0", "e-")
 
 
 def _scale(column: Column, value: float) -> tuple[float, int]:

@@ -72,11 +72,15 @@ def fenced(text: str) -> str:
 def comment(report: str, conclusion: str, sha: str) -> str:
     """Return the comment's text in Markdown."""
     passed = conclusion == "success"
-    verdict = "found no error" if passed else "found errors, or could not be run"
+    verdict = "ended without an error" if passed else "found errors, or could not be run"
     return (
         f"{MARK}\n"
-        f"`resonance leaderboard check` {verdict} ({sha[:12]}). What follows was printed by the "
-        "code of this pull request: read it as its author's word.\n\n"
+        "The check of the bundles that this pull request adds or changes, if it does, "
+        f"{verdict} ({sha[:12]}). "
+        "`resonance leaderboard check` compares what the records say with one another: hashes, "
+        "exact zeros, FLOPs, seeds, budgets, revisions and metrics. It trains nothing again, so it "
+        "does not show that a result is true, and no other file is checked. It ran the code of "
+        "this pull request, which also printed what follows: read both as its author's word.\n\n"
         f"{fenced(report)}\n"
     )
 

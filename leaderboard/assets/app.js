@@ -210,6 +210,7 @@ document.addEventListener("DOMContentLoaded", () => {
     link.addEventListener("click", (event) => {
       const target = document.querySelector(link.getAttribute("href"));
       event.preventDefault();
+      target.closest("details")?.setAttribute("open", "");
       target.scrollIntoView();
       target.focus({ preventScroll: true });
     });
@@ -226,6 +227,7 @@ document.addEventListener("DOMContentLoaded", () => {
   requestIdleCallback(() => withVega().catch(() => {}));
   addEventListener("hashchange", restore);
   addEventListener("beforeprint", () => [...pending].forEach(drawChart));
+  resonanceScheme.onresize(byId("charts"), redrawCharts);
   resonanceDom.roam(byId("overview"));
   resonanceDom.showReasons();
   resonanceControls.managePanels();

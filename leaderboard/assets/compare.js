@@ -77,13 +77,14 @@ document.addEventListener("DOMContentLoaded", () => {
   const decimals = (metric, size) =>
     (percent(metric) ? 2 : size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
   const factor = (metric) => (percent(metric) ? 100 : 1);
-  const plain = (metric, x) => (x === null ? "" : (factor(metric) * x).toFixed(decimals(metric, Math.abs(x))));
+  const plain = (metric, x) => (x === null ? ""
+    : (factor(metric) * x).toFixed(decimals(metric, Math.abs(x))).replace("-", "−"));
 
   /** [difference, its interval], as `difference_texts` of leaderboard/score_text.py. */
   function texts(metric, difference) {
     if (!difference) return ["", ""];
     const places = decimals(metric, Math.abs(difference.mean));
-    const write = (x) => `${x < 0 ? "-" : "+"}${Math.abs(factor(metric) * x).toFixed(places)}`;
+    const write = (x) => `${x < 0 ? "−" : "+"}${Math.abs(factor(metric) * x).toFixed(places)}`;
     const { mean, low, high } = difference;
     return [write(mean), low === null ? "" : `${write(low)} … ${write(high)}`];
   }
@@ -109,7 +110,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (found.overall?.difference) {
       const { metric } = lines[0], [middle, ends] = texts(metric, found.overall.difference);
       const unit = percent(metric) ? " points" : "", tasks = new Set(lines.map(({ task }) => task)).size;
-      said.push(element("p", {}, `Over ${number(tasks, "task")}, weighing the same: ${found.verdict}; difference ${
+      const over = tasks === 1 ? "Over the sparsities of this task" : `Over ${tasks} tasks, each with the same weight`;
+      said.push(element("p", {}, `${over}: ${found.verdict}; difference ${
         middle}${unit}${ends && `, 95 % interval ${ends}`}, ${
         found.overall.p === null ? "no p-value" : resonanceFormat.pValue(found.overall.p)}.`));
     } else if (found.metrics.length > 1) {
@@ -117,9 +119,10 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     const cost = costs(lines);
     if (cost) said.push(element("p", {}, cost));
-    said.push(element("p", { class: "note" }, found.tested
-      ? `p-values: Holm-corrected over the ${number(found.tested, "cell")} with five common seeds.`
-      : "p-values: none, because no cell has five common seeds."));
+    said.push(element("p", { class: "note" }, [
+      "p-values: none, because no cell has five common seeds.",
+      "p-value: of the only cell with five common seeds, so there is nothing to correct for.",
+    ][found.tested] ?? `p-values: Holm-corrected over the ${found.tested} cells with five common seeds.`));
     return [...said, ...left(found)];
   }
 

@@ -19,5 +19,6 @@
     place.append(one.figure);
     draw(one, chart);
     resonanceScheme.onchange(() => draw(one, chart));
+    resonanceScheme.onresize(one.figure, () => draw(one, chart));
   }
 })();

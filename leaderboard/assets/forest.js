@@ -37,7 +37,7 @@ const resonanceForest = (() => {
   }
 
   /** The plot of a cell, as the macro `forest` of templates/overview.html draws it. */
-  function plot({ marks, words, beyond }) {
+  function plot({ marks, words }) {
     const svg = shape("svg", { class: "forest", role: "img", "aria-label": words });
     const title = shape("title", {});
     title.textContent = words;
@@ -49,7 +49,7 @@ const resonanceForest = (() => {
         const end = side < 0 ? place + 2 : place - 2;
         const text = shape("text", { class: kind, x: `${end}%`, y, dy: ".35em",
           "text-anchor": side < 0 ? "start" : "end" });
-        text.textContent = (side < 0 ? `◂ ${beyond}` : `${beyond} ▸`).trim();
+        text.textContent = side < 0 ? "◂" : "▸";
         svg.append(text);
       } else {
         svg.append(shape("circle", { class: kind, cx: `${place}%`, cy: y, r: marks.length > 1 ? 2.5 : 4 }));

@@ -30,6 +30,27 @@ const resonanceFormat = (() => {
     return [(factor * found.mean).toFixed(places) + after, half];
   }
 
+  /** A number with some decimals, halves rounded up as in Python. */
+  const fixed = (x, places) => (Math.floor(10 ** places * x + 0.5) / 10 ** places).toFixed(places);
+
+  /** [difference with its sign, low and high end of its interval], as `difference_figures` of
+   * leaderboard/score_text.py; the ends are empty without an interval. */
+  function differenceFigures({ unit }, { mean, low, high }) {
+    const percent = unit === "percent", places = low !== null && high - low >= 0.01 ? 1 : 2;
+    const figure = (x, plus = "") => {
+      const size = percent ? fixed(100 * Math.abs(x), places)
+        : String(Number(Math.abs(x).toPrecision(3)));
+      return Number(size) === 0 ? size : `${x < 0 ? "−" : plus}${size}`;
+    };
+    return low === null ? [figure(mean, "+"), "", ""] : [figure(mean, "+"), figure(low), figure(high)];
+  }
+
+  /** [difference, its interval in brackets]. */
+  function numberAndEnds(column, difference) {
+    const [number, low, high] = differenceFigures(column, difference);
+    return [number, low && `[${low}, ${high}]`];
+  }
+
   const value = (unit, given) => (given === null ? "" : interval(unit, { mean: given, low: null })[0]);
 
   const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p = ${Number(p.toPrecision(2))}`);
@@ -49,5 +70,5 @@ const resonanceFormat = (() => {
     return rows.map((row) => `${row.map(field).join(",")}\r\n`).join("");
   }
 
-  return { interval, value, pValue, rank, csv };
+  return { interval, value, pValue, rank, csv, fixed, differenceFigures, numberAndEnds };
 })();

@@ -7,37 +7,41 @@ const resonanceOverviewTable = (() => {
 
   const scale = (limit) => (limit ? [element("small", { class: "scale" }, `± ${limit}`)] : []);
 
-  function headOf({ limit, heads }) {
+  function headOf({ limit, heads, shares, costs }) {
     const column = (text, kind = null, ...rest) =>
       element("th", { scope: "col", class: kind }, text, ...rest);
     return element("tr", {}, column("Method"), column("Mean rank", "with-ends"),
-      column("Share of dense", "with-ends share"), column("Wins / ties / losses"), column("Training FLOPs"),
-      column("All tasks", "plot all-tasks", ...scale(limit)),
+      column("Difference over all tasks", "plot all-tasks", ...scale(limit)),
+      costs && column("Training FLOPs"), shares && column("Share of dense", "with-ends"),
+      column("Wins / ties / losses", "counts"),
       heads.map((head) => element("th", { scope: "col", class: "plot task" },
         element("a", { href: head.page, title: head.title },
-          head.parts.map((part) => element("span", {}, part)),
+          head.parts.map((part) => element("span", {}, part.split(/(?<=_)/).flatMap((piece, i) =>
+            (i ? [element("wbr"), piece] : [piece])))),
           ...(head.settings ? [element("span", { class: "task-settings" }, head.settings)] : [])),
         head.metric && " ", head.metric && element("small", {}, head.metric), ...scale(head.limit))));
   }
 
   /** A figure with what it may be, in a cell. */
-  const figure = (value, ends, kind = null) => element("td", { class: kind },
+  const figure = (value, ends) => element("td", {},
     value && element("span", { class: "mean" }, value), ends && " ", ends && element("small", {}, ends));
 
-  function cellsOf(line, reference, width) {
+  /** A difference in figures and as a plot, in a cell. */
+  const difference = (cell, kind, none = "") => element("td", { class: `plot ${kind}` },
+    ...(!cell ? [none && element("span", { class: "soft" }, none)] : [
+      cell.number && element("span", { class: `number ${cell.marks[0].kind}` }, cell.number),
+      cell.ends && " ", cell.ends && element("small", {}, cell.ends), plot(cell)]));
+
+  function cellsOf(line, reference, width, { shares, costs }) {
     const { row, label } = line;
     if (!row.ran && line.reason) {
       return [element("td", { colspan: width, class: "words soft" }, line.reason)];
     }
     const rank = line.rank || !line.reason ? figure(line.rank, line.rankEnds)
       : element("td", {}, element("span", { class: "soft", title: line.reason }, "not ranked"));
-    const all = line.overTasks
-      ? [element("span", { class: "number" }, line.overTasks.number), plot(line.overTasks)]
-      : label === reference ? [element("span", { class: "soft" }, "reference")] : [];
-    return [rank, figure(line.share, line.shareEnds, "share"), element("td", {}, line.counts),
-      element("td", {}, line.cost), element("td", { class: "plot all-tasks" }, ...all),
-      ...line.cells.map((cell) =>
-        element("td", { class: "plot task" }, ...(cell ? [plot(cell)] : [])))];
+    return [rank, difference(line.overTasks, "all-tasks", label === reference ? "reference" : ""),
+      costs && element("td", {}, line.cost), shares && figure(line.share, line.shareEnds),
+      element("td", {}, line.counts), ...line.cells.map((cell) => difference(cell, "task"))];
   }
 
   /** Draw the finding into a list and the rows into a table; rows open to their cells. */
@@ -48,7 +52,7 @@ const resonanceOverviewTable = (() => {
       element("div", {}, element("dt", {}, heading), element("dd", {}, text))));
     noteOf.textContent = shown.note;
     table.tHead.replaceChildren(headOf(shown));
-    const width = 5 + shown.heads.length;
+    const width = table.tHead.rows[0].cells.length - 1;
     table.tBodies[0].replaceChildren(...shown.lines.map((line) => {
       const { entry } = line.row, { dense, method } = model.entries[entry];
       const kind = dense ? "reference" : line.label === view.reference ? "chosen"
@@ -56,7 +60,7 @@ const resonanceOverviewTable = (() => {
       const made = element("tr", { class: kind },
         element("th", { scope: "row" }, element("div", { class: "titled" },
           element("a", { href: line.page, class: "name" }, line.label))),
-        cellsOf(line, view.reference, width));
+        cellsOf(line, view.reference, width, shown));
       makeOpen(made, line.label, width + 1, () => detailsOf(model, view, found, line.row));
       return made;
     }));
@@ -119,10 +123,8 @@ const resonanceOverviewTable = (() => {
     const cell = model.find(task, entry, sparsity), column = model.columnOf(task, view.metric);
     const [mean, half] = resonanceFormat.interval(
       column.unit, cell && model.intervalOf(cell, view.metric));
-    const { low, high, mean: middle } = claim?.comparison.difference ?? {};
-    const signed = (x) => resonanceOverviewText.signedText(column, x);
-    const gap = middle === undefined ? "" : low === null ? signed(middle)
-      : `${signed(middle)} (${signed(low)} to ${signed(high)})`;
+    const difference = claim?.comparison.difference;
+    const gap = difference ? resonanceFormat.numberAndEnds(column, difference).join(" ").trim() : "";
     const [cost] = resonanceFormat.interval("ratio", cell && model.intervalOf(cell, "training_flops"));
     const p = claim && claim.p !== null ? resonanceFormat.pValue(claim.p) : "";
     const seeds = (cell?.runs ?? []).flatMap((trial) => [element("a",

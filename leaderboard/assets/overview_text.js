@@ -5,26 +5,30 @@ const resonanceOverviewText = (() => {
   const { forestMark, scaleLimit } = resonanceForest;
   const OWN_METHOD = "resonance", MAX_NAMES = 6;
   const TOLD_ALIKE = ["no difference shown", "equivalent"];
-  const tenths = (x) => (Math.floor(10 * x + 0.5) / 10).toFixed(1);
+  const { fixed } = resonanceFormat;
+  const tenths = (x) => fixed(x, 1);
   const share = (x) => String(Number((100 * x).toPrecision(12)));
 
-  /** {finding, note, limit, heads, lines} of an overview, as text. */
+  /** {finding, note, limit, shares, costs, heads, lines} of an overview, as text. */
   function overviewTable(model, found) {
     const words = phrases(model, found);
     const gaps = found.rows.flatMap(({ against }) => against?.comparison.difference ?? []);
     const limit = scaleLimit(gaps.map(({ mean }) => mean));
     const limits = new Map(found.boards.map((task) => [task, limitOf(found, task)]));
+    const lines = found.rows.map((row) => words.line(row, limit, limits));
     return {
       finding: words.finding(),
       note: words.note(),
       limit: found.metric ? limitText(found.metric, limit) : "",
+      shares: lines.some((line) => line.share),
+      costs: lines.some((line) => line.cost),
       heads: found.boards.map((task) => {
         const { title, name, page } = model.tasks[task];
         return { title, parts: nameParts(name), page, settings: title.slice(name.length).trim(),
-          limit: limitText(columnOf(model, found, task), limits.get(task)),
+          limit: limits.get(task) === null ? "" : limitText(columnOf(model, found, task), limits.get(task)),
           metric: found.metric ? "" : headingOf(columnOf(model, found, task)) };
       }),
-      lines: found.rows.map((row) => words.line(row, limit, limits)),
+      lines,
     };
   }
 
@@ -40,11 +44,12 @@ const resonanceOverviewText = (() => {
   /** The column that is compared on a task. */
   const columnOf = (model, found, task) => found.metric ?? model.columnOf(task, model.data.score);
 
+  /** The limit of a task's scale; null without any difference. */
   function limitOf(found, task) {
     const means = found.rows.flatMap(({ claims }) => [...claims.values()]
       .filter((claim) => claim.task === task && claim.comparison.difference)
       .map((claim) => claim.comparison.difference.mean));
-    return scaleLimit(means);
+    return means.length ? scaleLimit(means) : null;
   }
 
   function phrases(model, found) {
@@ -57,33 +62,47 @@ const resonanceOverviewText = (() => {
     // ---------------------------------------------------------------- the finding
 
     function finding() {
-      if (!ranked.length) {
-        return [part("No ranking", `No two methods have ${minSeeds} seeds each on a common task${
-          sparsitiesText()}${found.comparisons ? "." : ": what is shown below supports no claim."}`), ...notRanked()];
-      }
+      if (!ranked.length) return [noRanking(), ...withoutDense(), ...notRanked()];
       const first = ranked[0];
       const own = rows.find(({ entry }) => {
         const { method, settings, label: name } = entries[entry];
         return method === OWN_METHOD && !settings && !name.includes("(older code");
       });
       return [leader(first), ...against(first), ...cost(first),
-        ...(own && own !== first && own.rank ? [part(label(own), standing(own))] : []), ...notRanked()];
+        ...(own && own !== first && own.rank ? [part(label(own), standing(own))] : []),
+        ...withoutDense(), ...notRanked()];
     }
 
     function sparsitiesText() {
       const named = found.sparsities.map(share);
       if (!named.length) return "";
       if (named.length === 1) return ` at ${named[0]} % sparsity`;
-      return ` and the sparsities ${named.slice(0, -1).join(", ")} and ${named.at(-1)} %`;
+      return ` at ${named.slice(0, -1).join(", ")} and ${named.at(-1)} % sparsity`;
+    }
+
+    function noRanking() {
+      const ran = rows.filter(({ entry, ran: any }) => any && !entries[entry].dense).map(label);
+      const where = sparsitiesText();
+      return part("No ranking", !ran.length ? `No method has a finished trial${where}.`
+        : ran.length === 1 ? `Only ${ran[0]} has finished trials${where}: there is no method to compare it with.`
+          : `No two methods have ${minSeeds} seeds each on a common task${where}${
+            found.comparisons ? "." : ": what is shown below supports no claim."}`);
     }
 
     function leader(first) {
       const seeds = found.fewest === found.most ? `${found.fewest}` : `${found.fewest} to ${found.most}`;
       const equal = ranked.slice(1).filter(({ rank }) => Math.abs(rank.mean - first.rank.mean) < 1e-9);
       const tied = equal.length ? ` (tied with ${names(equal.map(label))})` : "";
-      return part("Who leads", `${label(first)}${tied}: mean rank ${rankOf(first)} among ${ranked.length} methods${
-        rankEnds(first)} over ${tasksText(found.compared.length)}${sparsitiesText()}, ${seeds} seeds each. ${told()}`);
+      const number = found.compared.length, shown = found.boards.length;
+      const tasks = shown === 1 ? "on the one task shown" : number === shown ? `over the ${shown} tasks shown`
+        : `${number === 1 ? "on" : "over"} ${number} of the ${shown} tasks shown`;
+      return part("Who leads", `${label(first)}${tied}: ${rankWords(first)} among ${ranked.length} methods${
+        rankEnds(first)} ${tasks}${sparsitiesText()}, ${seeds} seeds each. ${told()}`);
     }
+
+    /** A rank in words; that on a single task is no mean, and 1 rather than 1.0. */
+    const rankWords = (row) => (found.compared.length === 1 ? `rank ${rankOf(row).replace(/\.0$/, "")}`
+      : `mean rank ${rankOf(row)}`);
 
     /** Which of the other ranked methods are told apart from the first. */
     function told() {
@@ -91,15 +110,18 @@ const resonanceOverviewText = (() => {
         verdicts.includes(found.againstLeader.get(entry))).map(label);
       const better = those("better"), undecided = those("cannot decide");
       const alike = those(...TOLD_ALIKE), others = ranked.length - 1;
+      const one = found.compared.length === 1, where = one ? "on this task" : "over these tasks";
       if (undecided.length === others) {
-        return `So few seeds cannot tell the ${others > 1 ? "others" : "other"} from it over these tasks; single cells may.`;
+        return `With so few seeds the sign-flip test${
+          one ? "" : " over tasks"} cannot show any difference from it; the t-tests in single cells may.`;
       }
       const parts = [];
-      if (better.length) parts.push(`Shown to be better than it over these tasks: ${names(better)}.`);
-      if (alike.length) parts.push(`Not told apart from it over these tasks: ${names(alike)}.`);
+      if (better.length) parts.push(`Shown to be better than it ${where}: ${names(better)}.`);
+      if (alike.length) parts.push(`Not told apart from it ${where}: ${names(alike)}.`);
       if (undecided.length) parts.push(`Too few seeds to tell from it: ${names(undecided)}.`);
       if (!parts.length) {
-        parts.push(`The other${others === 1 ? " is" : ` ${others} are`} shown to be worse over these tasks.`);
+        parts.push(others === 1 ? `The other method is shown to be worse ${where}.`
+          : `The other ${others} are shown to be worse ${where}.`);
       }
       return parts.join(" ");
     }
@@ -108,13 +130,14 @@ const resonanceOverviewText = (() => {
       if (!reference || label(first) === reference) return [];
       return [part(`Against ${reference}`, first.against === null && metric
         ? `${label(first)} and ${reference} have no seed in common on a task.`
-        : `${label(first)} differs by ${gap(first)}`)];
+        : gap(first, label(first)))];
     }
 
     function cost(first) {
       if (budget) return [part("Cost", `Every method may use ${budget} × the FLOPs of dense training.`)];
       if (first.cost === null) return [];
-      let text = `${label(first)} takes ${costText(first.cost)} the FLOPs of dense training`;
+      const averaged = found.boards.length > 1 || found.sparsities.length > 1 ? ", averaged over the cells that ran," : "";
+      let text = `${sparsitiesText().replace(" at", "At")}${averaged} ${label(first)} takes ${costText(first.cost)} the FLOPs of dense training`;
       const base = rows.find((row) => label(row) === reference);
       if (base && base !== first && base.cost !== null) text += `, ${label(base)} ${costText(base.cost)}`;
       const alike = ranked.filter((row) => row.cost !== null
@@ -127,38 +150,60 @@ const resonanceOverviewText = (() => {
     }
 
     function standing(row) {
-      const text = `Mean rank ${rankOf(row)} of ${ranked.length}${rankEnds(row)}`;
+      const words = rankWords(row);
+      const text = `${words[0].toUpperCase()}${words.slice(1)} of ${ranked.length}${rankEnds(row)}.`;
       const spent = row.cost && !budget ? ` It takes ${costText(row.cost)} the FLOPs of dense training.` : "";
-      return row.against || !metric ? `${text}. It differs by ${gap(row)}${spent}` : `${text}.${spent}`;
+      return `${text}${row.against || !metric ? ` ${gap(row, "It")}` : ""}${spent}`;
     }
 
-    /** How a row stands against the reference, over tasks and in single cells. */
-    function gap(row) {
-      const cells = row.wins + row.ties + row.losses;
-      const single = `it is shown to be better in ${row.wins} and worse in ${row.losses} of ${cells} ${
-        cells === 1 ? "cell" : "cells"}.`;
-      const difference = row.against?.comparison.difference;
-      if (!difference || !metric) return `what is named below for each task; ${single}`;
-      const certain = difference.low === null ? []
-        : [`95 % interval ${signedText(metric, difference.low)} to ${signedText(metric, difference.high)}`];
+    /** How a row, named so, stands against the reference, over tasks and in single cells. */
+    function gap(row, name) {
+      const single = singleCells(row), difference = row.against?.comparison.difference;
+      if (!difference || !metric) {
+        return `The tasks rank by different metrics, so that there is no difference over all of them: ${
+          name === "It" ? "it" : name} ${single}.`;
+      }
+      const [number, low, high] = resonanceFormat.differenceFigures(metric, difference);
+      const certain = low ? [`95 % interval ${low} to ${high}`] : [];
       if (row.against.p !== null) certain.push(resonanceFormat.pValue(row.against.p));
       const inside = certain.length ? ` (${certain.join(", ")})` : "";
       const unit = metric.unit === "percent" ? " points" : "";
-      const way = metric.better === "less" ? ", + being better," : "";
-      const tasks = row.against.tasks === 1 ? "the one task"
-        : `the mean of the ${tasksText(row.against.tasks)}`;
-      return `${signedText(metric, difference.mean)}${unit}${inside}${way} from ${reference} on ${
-        tasks} that both have; ${single}`;
+      const way = metric.better === "less" ? ", + being better" : "";
+      const { tasks } = row.against;
+      const where = tasks === 1 ? " on the one task" : `, averaged over the ${tasks} tasks`;
+      return `${name} differs from ${reference} by ${number}${unit}${inside}${way}${where} that both have; it ${
+        single}.`;
+    }
+
+    /** In which cells a row is shown to differ from the reference, after its name. */
+    function singleCells({ wins, ties, losses }) {
+      const cells = wins + ties + losses;
+      if (!cells) return `has no cell with ${minSeeds} common seeds`;
+      if (cells > 1) return `is shown to be better in ${wins} and worse in ${losses} of ${cells} cells`;
+      const shown = wins ? "better" : losses ? "worse" : "";
+      return `is ${shown ? `shown to be ${shown}` : "not shown to differ"} in its one cell`;
+    }
+
+    /** On which tasks there is no dense network, and what is missing for it. */
+    function withoutDense() {
+      const lacking = found.boards.filter((task) =>
+        Object.keys(model.tasks[task].dense).every((name) => name === "training_flops"));
+      if (!lacking.length) return [];
+      const needing = budget ? "Shares of dense" : "Shares of dense, and costs as multiples of dense training,";
+      const where = lacking.length === found.boards.length ? ""
+        : ` on ${names(lacking.map((task) => model.tasks[task].title))}`;
+      return [part("No dense run", `${needing} need a dense run of the same recipe, and there is none${
+        where}: run the method dense too.`)];
     }
 
     /** Who has no rank, and why: without any result, or without one on every task. */
     function notRanked() {
       const byReason = new Map();
+      const where = found.compared.length === 1 ? "the compared task" : "some of the compared tasks";
       for (const row of rows) {
         if (entries[row.entry].dense || row.rank !== null || (row.ran && !found.compared.length)) continue;
         const words = found.compared.flatMap((task) => row.lacking.get(task) ?? []);
-        const reason = row.ran
-          ? `${[...new Set(words)].sort().join(", ")} on some of the compared tasks` : reasons(row);
+        const reason = row.ran ? `${[...new Set(words)].sort().join(", ")} on ${where}` : reasons(row);
         if (!byReason.has(reason)) byReason.set(reason, []);
         byReason.get(reason).push(label(row));
       }
@@ -173,12 +218,18 @@ const resonanceOverviewText = (() => {
 
     function note() {
       if (!reference || !found.comparisons) return "";
-      const family = found.comparisons === 1 ? "one comparison"
-        : `${found.comparisons.toLocaleString("en")} comparisons`;
-      return `Points are differences from ${reference} on the same seeds, to the right if better, with 95 % ${
-        ""}intervals; filled: shown to differ; ± is where a column's scale ends. Paired t-tests at 5 %, Holm-corrected over the ${
-        family} with ${reference} that this table shows; over all tasks, a sign-flip test, Holm-corrected ${
-        ""}over the methods. Fewer than ${minSeeds} common seeds: no claim.`;
+      const several = found.sparsities.length > 1
+        ? "In a task's column are points only, one for each sparsity, the lowest at the top. " : "";
+      const tests = found.comparisons === 1
+        ? `Paired t-test at 5 % of the only comparison with ${reference} in a cell`
+        : `Paired t-tests at 5 % in single cells, Holm-corrected over the ${
+          found.comparisons.toLocaleString("en")} comparisons with ${reference} that this table shows`;
+      const tested = rows.filter(({ against: one }) => one && one.p !== null).length;
+      const overAll = !tested ? "" : `; over all tasks, a sign-flip test${
+        tested > 1 ? `, Holm-corrected over the ${tested} methods` : ""}`;
+      return `Differences are from ${reference} on the same seeds, + being better, with 95 % intervals, which are not ${
+        ""}corrected; in colour, and the point filled: shown to differ. ± is where the scale of a column's points ends. ${
+        several}${tests}${overAll}. Fewer than ${minSeeds} common seeds: no claim.`;
     }
 
     // ---------------------------------------------------------------- rows
@@ -211,28 +262,26 @@ const resonanceOverviewText = (() => {
       if (!difference || !metric) return null;
       const mark = forestMark(difference, one.verdict, limit);
       const certain = one.p === null ? "" : `, ${resonanceFormat.pValue(one.p)}`;
-      const number = signedText(metric, difference.mean);
-      return { marks: [mark], number, beyond: "",
+      const [number, ends] = resonanceFormat.numberAndEnds(metric, difference);
+      return { marks: [mark], number, ends,
         words: `${differenceText(metric, difference)}${certain}: ${one.verdict}, ${tasksText(one.tasks)}` };
     }
 
     /** A row's differences on one task, one for each sparsity shown. */
     function taskCell({ claims }, task, limit) {
       const column = columnOf(model, found, task), sparsities = found.shown.get(task);
-      const marks = [], words = [], beyond = [];
-      sparsities.forEach((sparsity, number) => {
+      const marks = [], words = [];
+      let number = "", ends = "";
+      sparsities.forEach((sparsity, place) => {
         const claim = claims.get(`${task} ${sparsity}`), difference = claim?.comparison.difference;
         if (!difference) return;
-        const mark = forestMark(difference, claim.verdict, limit, number, sparsities.length);
-        marks.push(mark);
-        if (mark.beyond) beyond.push(signedText(column, difference.mean));
+        marks.push(forestMark(difference, claim.verdict, limit, place, sparsities.length));
         const p = claim.verdict === "equivalent" ? claim.equivalenceP : claim.p;
         words.push(`${share(sparsity)} %: ${differenceText(column, difference)}${
           p === null ? "" : `, ${resonanceFormat.pValue(p)}`}: ${claim.verdict}`);
+        if (found.sparsities.length === 1) [number, ends] = resonanceFormat.numberAndEnds(column, difference);
       });
-      if (!marks.length) return null;
-      return { marks, number: "", beyond: marks.length === 1 && beyond.length ? beyond[0] : "",
-        words: words.join("; ") };
+      return marks.length ? { marks, number, ends, words: words.join("; ") } : null;
     }
 
     const rankOf = ({ rank }) => tenths(rank.mean);
@@ -244,28 +293,17 @@ const resonanceOverviewText = (() => {
 
   // ------------------------------------------------------------------ figures
 
-  /** The size of a difference, of per cents in points. */
-  function gapText({ unit }, size) {
-    if (unit !== "percent") return String(Number(size.toPrecision(3)));
-    const points = 100 * size;
-    if (points && points < 0.1) return String(Number(points.toPrecision(2)));
-    return points < 100 ? tenths(points) : `${Math.floor(points + 0.5)}`;
-  }
-
   const limitText = ({ unit }, limit) =>
     String(Number((unit === "percent" ? 100 * limit : limit).toPrecision(3)));
 
-  const signedText = (column, difference) =>
-    `${difference < 0 ? "−" : "+"}${gapText(column, Math.abs(difference))}`;
-
-  function differenceText(column, { mean, low, high }) {
-    const text = `${signedText(column, mean)}${column.unit === "percent" ? " points" : ""}`;
-    return low === null ? text : `${text} (${signedText(column, low)} to ${signedText(column, high)})`;
+  function differenceText(column, difference) {
+    const [number, ends] = resonanceFormat.numberAndEnds(column, difference);
+    return `${number}${column.unit === "percent" ? " points" : ""}${ends && ` ${ends}`}`;
   }
 
   function costText(cost) {
     const digits = cost < 0.0995 ? 3 : 2;
-    return `${(Math.floor(cost * 10 ** digits + 0.5) / 10 ** digits).toFixed(digits)} ×`;
+    return `${fixed(cost, digits)} ×`;
   }
   const tasksText = (number) => (number === 1 ? "1 task" : `${number} tasks`);
 
@@ -273,5 +311,5 @@ const resonanceOverviewText = (() => {
   const names = (labels) => (labels.length <= MAX_NAMES ? labels.join("; ")
     : `${labels.slice(0, MAX_NAMES - 1).join("; ")} and ${labels.length - MAX_NAMES + 1} more`);
 
-  return { overviewTable, signedText };
+  return { overviewTable };
 })();

@@ -23,6 +23,20 @@ const resonanceScheme = (() => {
   /** Call `redraw` whenever charts must be drawn differently. */
   const onchange = (redraw) => listeners.push(redraw);
 
+  /** Call `redraw` in a frame in which an element has another width than before; not for paper. */
+  function onresize(element, redraw) {
+    let before = null, frame = 0;
+    new ResizeObserver(() => {
+      cancelAnimationFrame(frame);  // a window that is being dragged reports every step
+      frame = requestAnimationFrame(() => {
+        const first = before === null, now = element.clientWidth;
+        if (printing || now === before) return;
+        before = now;
+        if (!first) redraw();
+      });
+    }).observe(element);
+  }
+
   function print(now) {
     if (printing === now) return;  // browsers report it in two ways
     printing = now;
@@ -33,5 +47,5 @@ const resonanceScheme = (() => {
   paper.addEventListener("change", () => print(paper.matches));
   dark.addEventListener("change", () => listeners.forEach((redraw) => redraw()));
 
-  return { theme, isPrinting, width, onchange };
+  return { theme, isPrinting, width, onchange, onresize };
 })();

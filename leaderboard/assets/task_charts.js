@@ -19,5 +19,6 @@
     place.append(one.figure);
     draw(one, shown);
     resonanceScheme.onchange(() => draw(one, shown));
+    resonanceScheme.onresize(one.figure, () => draw(one, shown));
   }
 })();

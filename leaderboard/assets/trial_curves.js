@@ -98,6 +98,6 @@
 
   select.addEventListener("change", watch);
   resonanceScheme.onchange(() => (resonanceScheme.isPrinting() ? figures.forEach(draw) : watch()));
-  narrow.addEventListener("change", watch);
+  resonanceScheme.onresize(place, watch);
   watch();
 })();

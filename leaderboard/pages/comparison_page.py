@@ -18,13 +18,13 @@ from leaderboard.board_claims import REFERENCE
 from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import Board, Entry
 from leaderboard.page_data import page_data
-from leaderboard.pages.navigation import METHODS, PLAIN, Navigation
+from leaderboard.pages.navigation import COMPARISON, PLAIN, Navigation
 from leaderboard.pages.templating import embedded_data, site_page
 from leaderboard.score_text import DEFAULT_ROPE
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 
-PAGE = "compare.html"
+PAGE = COMPARISON.address
 TITLE = "Compare two methods"
 COSTS = ("training_flops", "inference_flops")
 """Columns beside what the tasks rank by."""
@@ -91,7 +91,7 @@ def comparison_page(groups: Sequence[BoardGroup], navigation: Navigation = PLAIN
     return site_page(
         "compare.html",
         navigation,
-        METHODS,
+        COMPARISON,
         here=PAGE,
         title=f"{TITLE} · leaderboard",
         heading=TITLE,

@@ -18,12 +18,16 @@ class Section:
 HOME = Section("home", "index.html")
 TASKS = Section("tasks", "tasks.html")
 METHODS = Section("methods", "methods.html")
+COMPARISON = Section("compare", "compare.html")
 STUDIES = Section("studies", "studies.html")
 ABLATIONS = Section("ablations", "ablations.html")
 TUNINGS = Section("tunings", "tunings.html")
 REPRODUCTIONS = Section("reproductions", "reproductions.html")
 EVIDENCE = Section("evidence", "evidence.html")
-ORDER = (HOME, TASKS, METHODS, STUDIES, ABLATIONS, TUNINGS, REPRODUCTIONS, EVIDENCE)
+PAPER = Section("paper", "paper.html")
+ORDER = (
+    HOME, TASKS, METHODS, COMPARISON, STUDIES, ABLATIONS, TUNINGS, REPRODUCTIONS, EVIDENCE, PAPER,
+)  # fmt: skip
 """All sections, in the order of the bar. Lists are beside the folders of their pages, so that no
 page of a folder has the name of its list."""
 
@@ -32,18 +36,18 @@ page of a folder has the name of its list."""
 class Navigation:
     """The sections of a site, in the order of the bar."""
 
-    sections: tuple[Section, ...] = (HOME, TASKS, METHODS)
+    sections: tuple[Section, ...] = (HOME, TASKS, METHODS, COMPARISON, PAPER)
 
     @classmethod
     def of(
         cls, *, studies: bool, ablations: bool, tunings: bool, reproductions: bool, evidence: bool
     ) -> "Navigation":
-        """Return the bar of a site that has pages of these kinds; it always has the first three."""
-        present = {
-            HOME: True, TASKS: True, METHODS: True, STUDIES: studies, ABLATIONS: ablations,
-            TUNINGS: tunings, REPRODUCTIONS: reproductions, EVIDENCE: evidence,
+        """Return the bar of a site that has pages of these kinds; the others it always has."""
+        given = {
+            STUDIES: studies, ABLATIONS: ablations, TUNINGS: tunings,
+            REPRODUCTIONS: reproductions, EVIDENCE: evidence,
         }  # fmt: skip
-        return cls(tuple(section for section in ORDER if present[section]))
+        return cls(tuple(section for section in ORDER if given.get(section, True)))
 
 
 PLAIN = Navigation()

@@ -16,7 +16,7 @@ from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
-from leaderboard.pages.navigation import HOME, Navigation
+from leaderboard.pages.navigation import PAPER, Navigation
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
@@ -269,7 +269,8 @@ def paper_page(
             trail=[],
             version=__version__,
             navigation=navigation,
-            section=HOME,
+            section=PAPER,
+            here=PAPER.address,
             sections=sections,
             charts=charts,
             beside=beside,

@@ -302,9 +302,9 @@ def _task_facts(name: str, about: RecordedTask | None) -> list[tuple[str, str]]:
 
 def _not_installed(kind: str, about: RecordedMethod | RecordedTask | None) -> str:
     here = f"This {kind} is not installed here"
-    return (
-        f"{about.title}. {here}: its records say this of it." if about is not None else f"{here}."
-    )
+    if about is None:
+        return f"{here}."
+    return f"{about.title}. {here}: what follows about it is from its records."
 
 
 def _method_facts(method: Any, name: str, about: RecordedMethod | None) -> list[tuple[str, str]]:

@@ -39,7 +39,7 @@ from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.comparison_page import COMPARISON_SCRIPTS
 from leaderboard.pages.index_page import FurtherPage, index_page
-from leaderboard.pages.navigation import Navigation
+from leaderboard.pages.navigation import PAPER, Navigation
 from leaderboard.pages.paper_view import PaperSection, PaperStudy, paper_page, paper_sections
 from leaderboard.pages.signals_page import ABOUT, PAGE, TITLE, signals_page
 from leaderboard.pages.signals_page import named_charts as named_signal_charts
@@ -317,7 +317,7 @@ def _write_paper(
         for name in drawn[group.page]:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
-    folder.write("paper.html", paper_page(sections, texts, bar))
+    folder.write(PAPER.address, paper_page(sections, texts, bar))
 
 
 def _write_ablations(

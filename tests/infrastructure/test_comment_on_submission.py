@@ -41,6 +41,18 @@ def test_the_report_is_written_once_and_then_replaced(folder, api):
     assert api.tokens == {"Bearer a-token"}
 
 
+def test_the_comment_says_what_was_checked_and_what_was_not(folder, api):
+    write(folder, api)
+    (comment,) = api.comments
+    said = comment["body"].removeprefix(script.MARK + "\n").partition("\n\n")[0]
+    assert said.startswith(
+        "The check of the bundles that this pull request adds or changes, if it does, ended "
+        "without an error (aaaaaaaaaaaa). "
+    )
+    for limit in ("trains nothing again", "does not show that a result is true", "no other file"):
+        assert limit in said
+
+
 def test_only_a_comment_of_ours_is_replaced(folder, api):
     api.comments += [
         {"id": n, "user": {"login": "somebody"}, "body": script.MARK} for n in range(120)

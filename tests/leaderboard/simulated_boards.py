@@ -11,6 +11,7 @@ import numpy as np
 
 from leaderboard.statistics.aggregates import (
     interquartile_mean,
+    mean_ranks_over_tasks,
     performance_profile,
     probability_of_improvement,
     ratings,
@@ -26,8 +27,8 @@ TASKS, METHODS, CELLS = 5, 6, 4
 Random = np.random.Generator
 
 
-def scores(random: Random, kind: str, *shape: int, level: float = LEVEL) -> np.ndarray:
-    """Return scores [..., seeds]; those of the heavy-tailed kind may be above 1."""
+def scores(random: Random, kind: str, *shape: int, level: float | np.ndarray = LEVEL) -> np.ndarray:
+    """Return scores [..., seeds] around a level, or levels; the heavy-tailed may be above 1."""
     if kind == "heavy-tailed":
         return level + SPREAD * random.standard_t(2.5, shape)
     found = random.normal(level, SPREAD, shape)
@@ -141,6 +142,42 @@ def _rating(random: Random, kind: str, tasks: int) -> list[tuple[Interval, float
     return [(one, 0.0) for one in ratings(found, draws=200).values()]
 
 
+GAP = 0.5
+"""How much better each of the ranked methods is than the next, in standard deviations of a run."""
+
+
+def _mean_ranks(random: Random, kind: str, seeds: int) -> list[Interval]:
+    """Return the mean ranks of close methods, the worst first."""
+    levels = LEVEL + GAP * SPREAD * np.arange(METHODS)[:, None, None]
+    drawn = scores(random, kind, METHODS, TASKS, seeds, level=levels).tolist()
+    found = {f"m{m}": {str(t): row for t, row in enumerate(one)} for m, one in enumerate(drawn)}
+    return list(mean_ranks_over_tasks(found).values())
+
+
+def _expected_rank(random: Random, kind: str, seeds: int) -> list[tuple[Interval, float]]:
+    return list(zip(_mean_ranks(random, kind, seeds), expected_ranks(kind, seeds), strict=True))
+
+
+def _true_order(random: Random, kind: str, seeds: int) -> list[tuple[Interval, float]]:
+    true = [float(METHODS - m) for m in range(METHODS)]
+    return list(zip(_mean_ranks(random, kind, seeds), true, strict=True))
+
+
+def expected_ranks(kind: str, seeds: int) -> list[float]:
+    """Return the mean ranks over many draws of seeds, the same on every task."""
+    if (kind, seeds) not in _EXPECTED:
+        random = np.random.default_rng(97)
+        levels = LEVEL + GAP * SPREAD * np.arange(METHODS)[:, None, None]
+        means = scores(random, kind, METHODS, 100_000, seeds, level=levels).mean(axis=-1).round(9)
+        above = (means[None] > means[:, None]).mean(axis=-1)
+        equal = (means[None] == means[:, None]).mean(axis=-1)
+        _EXPECTED[kind, seeds] = (0.5 + above.sum(axis=1) + equal.sum(axis=1) / 2).tolist()
+    return _EXPECTED[kind, seeds]
+
+
+_EXPECTED: dict[tuple[str, int], list[float]] = {}
+
+
 SIMULATIONS: dict[str, Simulation] = {
     "mean": _mean,
     "difference in a cell": _pair,
@@ -149,6 +186,8 @@ SIMULATIONS: dict[str, Simulation] = {
     "probability of improvement": _improvement,
     "performance profile": _profile,
     "rating": _rating,
+    "mean rank (expected)": _expected_rank,
+    "mean rank (by true means)": _true_order,
 }
 
 
@@ -213,9 +252,10 @@ def collapse_alarm(random: Random, seeds: int) -> bool:
 def main(boards: int) -> None:
     """Print the coverage of every interval, and false alarms."""
     for name in SIMULATIONS:
+        number = boards // 4 if "rank" in name else boards  # six intervals each, and slow ones
         print(f'    "{name}": {{')
         for seeds in (5, 10):
-            row = ", ".join(f"{coverage(name, kind, seeds, boards):.3f}" for kind in KINDS)
+            row = ", ".join(f"{coverage(name, kind, seeds, number):.3f}" for kind in KINDS)
             print(f"        {seeds}: ({row}),", flush=True)
         print("    },")
     for kind in KINDS:

@@ -55,7 +55,7 @@ def test_a_sign_says_the_difference_and_its_corrected_p(boards):
         ["set", "snip", "static", "resonance"], "▼"
     )
     assert re.fullmatch(
-        r"worse than RigL: difference -2\.00 points, 95 % interval -2\.0\d … -1\.9\d, "
+        r"worse than RigL: difference −2\.00 points, 95 % interval −2\.0\d … −1\.9\d, "
         r"corrected p (= 0\.\d+|< 0\.001)",
         by_method["set"].reason,
     )

@@ -9,13 +9,11 @@ from leaderboard.boards import Board, build_boards
 from leaderboard.overview import overview
 from leaderboard.overview_text import (
     cost_text,
-    gap_text,
     limit_text,
     name_parts,
     names,
+    note,
     overview_table,
-    plain,
-    signed_text,
     tenths,
 )
 from leaderboard.terms import EQUAL_STEPS, Terms
@@ -40,13 +38,16 @@ def test_the_finding_answers_who_leads_against_whom_at_what_cost_and_what_is_mis
     found = finding(boards, [0.98], "set")
     assert list(found) == ["Who leads", "Against SET", "Cost", "Resonance", "Not ranked"]
     assert found["Who leads"].startswith("RigL: mean rank 1.0 among 3 methods")
-    assert "over 2 tasks at 98 % sparsity, 5 seeds each." in found["Who leads"]
+    assert "over the 2 tasks shown at 98 % sparsity, 5 seeds each." in found["Who leads"]
     assert found["Who leads"].endswith("Not told apart from it over these tasks: GraNet.")
     assert found["Against SET"] == (
-        "RigL differs by +2.0 points from SET on the one task that both have; it is shown to be "
-        "better in 1 and worse in 0 of 1 cell."
+        "RigL differs from SET by +2.00 points on the one task that both have; it is shown to be "
+        "better in its one cell."
     )
-    assert found["Cost"] == "RigL takes 0.22 × the FLOPs of dense training, SET 0.22 ×."
+    assert found["Cost"] == (
+        "At 98 % sparsity, averaged over the cells that ran, RigL takes 0.22 × the FLOPs of dense "
+        "training, SET 0.22 ×."
+    )
     assert found["Resonance"].startswith("Mean rank 3.0 of 3")
     assert found["Not ranked"] == (
         "SET (failed on some of the compared tasks). SNIP (3 seeds on some of the compared tasks). "
@@ -57,13 +58,13 @@ def test_the_finding_answers_who_leads_against_whom_at_what_cost_and_what_is_mis
 def test_the_reference_that_leads_is_not_compared_with_itself(boards):
     found = finding(boards, [0.9])
     assert "Against RigL" not in found
-    assert found["Cost"] == "RigL takes 0.30 × the FLOPs of dense training."
-    assert "It differs by −4.0 points" in found["Resonance"]
+    assert found["Cost"].endswith("RigL takes 0.30 × the FLOPs of dense training.")
+    assert "It differs from RigL by −4.00 points" in found["Resonance"]
 
 
 def test_all_sparsities_are_named(boards):
     found = finding(boards, [0.8, 0.9, 0.98])["Who leads"]
-    assert "over 2 tasks and the sparsities 80, 90 and 98 %, 5 seeds each" in found
+    assert "over the 2 tasks shown at 80, 90 and 98 % sparsity, 5 seeds each" in found
 
 
 def test_without_five_seeds_there_is_no_claim():
@@ -111,10 +112,11 @@ def test_a_plot_says_in_words_what_it_draws(boards):
     line = next(one for one in table.lines if one.row.entry.label == "RigL")
     first = line.cells[0]
     assert len(first.marks) == 2
-    assert first.words.startswith("80 %: +2.0 points (")
-    assert "; 90 %: +2.0 points (" in first.words
+    assert first.words.startswith("80 %: +2.00 points [")
+    assert "; 90 %: +2.00 points [" in first.words
     assert first.words.endswith(": better")
-    assert line.over_tasks.number == "+2.0"
+    assert (first.number, first.ends) == ("", "")  # two would not fit
+    assert line.over_tasks.number == "+2.00"
     assert line.over_tasks.words.endswith("better, 2 tasks")
     assert [head.parts for head in table.heads] == [
         ("digits/", "mlp"), ("fashion_mnist/", "lenet_300_100")
@@ -124,7 +126,8 @@ def test_a_plot_says_in_words_what_it_draws(boards):
 def test_what_cannot_be_told_is_not_called_alike():
     found = finding([board("t", {"set": 0.9, "rigl": 0.5, "snip": 0.4})])
     assert found["Who leads"].endswith(
-        "So few seeds cannot tell the others from it over these tasks; single cells may."
+        "With so few seeds the sign-flip test cannot show any difference from it; the t-tests in "
+        "single cells may."
     )
     assert "cheapest" not in found["Cost"]
 
@@ -146,8 +149,10 @@ def test_without_a_dense_network_a_method_that_ran_has_its_row():
     said = {line.row.entry.method: line.reason for line in table.lines}
     assert said["set"] == "u: not run"
     found = {part.heading: part.text for part in table.finding}
-    assert found["Not ranked"] == "SET (not run on some of the compared tasks)."
-    assert finding(boards[:1])["No ranking"].startswith("No two methods have 5 seeds each")
+    assert found["Not ranked"] == "SET (not run on the compared task)."
+    assert finding(boards[:1])["No ranking"] == (
+        "Only SET has finished trials at 90 % sparsity: there is no method to compare it with."
+    )
     assert "Not ranked" not in finding(boards[:1])
 
 
@@ -160,17 +165,84 @@ def test_a_leader_without_a_common_seed_is_not_compared():
 
 def test_figures_as_text():
     assert [tenths(x) for x in (10.25, 2.75, 0.05, 1.0)] == ["10.3", "2.8", "0.1", "1.0"]
-    assert [gap_text(ACCURACY, x) for x in (0.1234, 0.0005, 0.0, 1.2)] == [
-        "12.3", "0.05", "0.0", "120"
-    ]  # fmt: skip
-    assert gap_text(RMSE, 12.345) == "12.3"
-    assert signed_text(ACCURACY, -0.002) == "−0.2"
     assert [limit_text(ACCURACY, x) for x in (0.02, 0.005, 2.0)] == ["2", "0.5", "200"]
     assert [cost_text(x) for x in (0.0261, 0.125, None)] == ["0.026 ×", "0.13 ×", ""]
-    assert [plain(x) for x in (1750.0, 123_456.0, 5e-5, 9.36e-7)] == [
-        "1750", "123000", "0.00005", "9.36e-7"
-    ]  # fmt: skip
     assert name_parts("a/b/c") == ("a/", "b/c")
     assert name_parts("a") == ("a",)
     assert names(list("abcdefgh")) == "a; b; c; d; e and 3 more"
     assert names(["RigL, mean", "b"]) == "RigL, mean; b"
+
+
+def test_a_single_sparsity_has_its_numbers_in_the_cell(boards):
+    table = overview_table(overview(boards, [0.9], "set"), EQUAL_STEPS)
+    line = next(one for one in table.lines if one.row.entry.label == "RigL")
+    assert line.cells[0].number == "+2.00"
+    assert line.cells[0].ends.startswith("[1.")
+    assert "points only" not in table.note
+    both = overview_table(overview(boards, [0.8, 0.9], "set"), EQUAL_STEPS)
+    assert "In a task's column are points only, one for each sparsity" in both.note
+
+
+# ---------------------------------------------------------------- few tasks, methods, seeds
+
+
+def test_two_methods_on_one_task_are_described_without_means_and_corrections():
+    boards = [board("t", {"set": 0.9, "rigl": 0.8})]
+    found = finding(boards)
+    assert found["Who leads"] == (
+        "SET: rank 1 among 2 methods on the one task shown at 90 % sparsity, 5 seeds each. With so "
+        "few seeds the sign-flip test cannot show any difference from it; the t-tests in single "
+        "cells may."
+    )
+    assert found["Against RigL"].endswith(
+        " on the one task that both have; it is shown to be better in its one cell."
+    )
+    assert found["Cost"] == (
+        "At 90 % sparsity SET takes 0.50 × the FLOPs of dense training, RigL 0.50 ×."
+    )
+    said = note(overview(boards))
+    assert "Paired t-test at 5 % of the only comparison with RigL in a cell. Fewer" in said
+    assert "Holm" not in said
+    assert "Holm-corrected over the 2 comparisons with RigL" in note(
+        overview([board("t", {"set": 0.9, "rigl": 0.8, "snip": 0.7})])
+    )
+
+
+def test_a_cell_without_a_shown_difference_is_not_counted_as_zero_of_one():
+    found = finding([board("t", {"set": 0.9001, "rigl": 0.9}), board("u", {"set": 0.9})])
+    assert found["Against RigL"].endswith("it is not shown to differ in its one cell.")
+
+
+def test_on_fewer_tasks_than_are_shown_the_finding_says_on_how_many():
+    both, one = {"set": 0.9, "rigl": 0.8, "snip": 0.7}, {"set": 0.9}
+    found = finding([board("t", both), board("u", both), board("v", one)])
+    assert "over 2 of the 3 tasks shown at 90 % sparsity" in found["Who leads"]
+    assert "on 1 of the 2 tasks shown" in finding([board("t", both), board("v", one)])["Who leads"]
+
+
+def test_one_method_and_one_seed_make_no_ranking():
+    alone = finding([board("t", {"rigl": 0.9})])
+    assert alone == {
+        "No ranking": "Only RigL has finished trials at 90 % sparsity: there is no method to "
+        "compare it with."
+    }
+    once = finding([board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)])
+    assert once["No ranking"].endswith("at 90 % sparsity: what is shown below supports no claim.")
+    assert note(overview([board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)])) == ""
+
+
+def test_without_a_dense_run_the_page_says_what_is_missing_and_leaves_its_columns_out():
+    both = {"set": 0.9, "rigl": 0.8}
+    without = overview([board("t", both, dense=False)])
+    table = overview_table(without, EQUAL_STEPS)
+    assert (table.shares, table.costs) == (False, False)
+    found = {part.heading: part.text for part in table.finding}
+    assert found["No dense run"] == (
+        "Shares of dense, and costs as multiples of dense training, need a dense run of the same "
+        "recipe, and there is none: run the method dense too."
+    )
+    some = finding([board("t", both, dense=False), board("u", both)])
+    assert "there is none on t: run the method dense too." in some["No dense run"]
+    assert "No dense run" not in finding([board("u", both)])
+    budget = finding([board("t", both, dense=False)], terms=Terms(0.3))
+    assert budget["No dense run"].startswith("Shares of dense need a dense run")

@@ -20,9 +20,10 @@ from leaderboard.board_markdown import (
     surroundings,
 )
 from leaderboard.boards import Board, Cell, Run, build_boards
+from leaderboard.pages.task_and_method_pages import board_views, method_page
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
-from suite.results.record import Record
+from suite.results.record import Declarations, Record, RecordedMethod
 from suite.results.store import Store
 from tests.support.sample_records import done, make_trial
 
@@ -76,6 +77,16 @@ def test_a_cell_says_its_mean_its_interval_and_what_is_missing(cell, words):
 
 
 # ---------------------------------------------------------------- Markdown
+
+
+def test_a_method_that_is_not_installed_is_described_from_its_records():
+    record = named("somebody_s")
+    about = RecordedMethod(title="Somebody", family="pruning", source="a book")
+    record.declared = Declarations(method=about)
+    page = method_page("somebody_s", board_views(*board_groups(boards([record])), []))
+    assert (
+        "Somebody. This method is not installed here: what follows about it is from its records."
+    ) in page
 
 
 def test_a_board_is_a_markdown_table():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from leaderboard.pages.comparison_page import (
     group_name,
 )
 from leaderboard.pages.templating import asset
+from leaderboard.site.build import build
 from leaderboard.statistics.paired_comparisons import Comparison
 from suite.core.errors import InvalidInput
 from tests.leaderboard.at_equal_flops import at_equal_flops
@@ -23,6 +25,7 @@ from tests.leaderboard.browsing import DESK, PHONE
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import hostile, planted
 from tests.leaderboard.whole_site import build_whole
+from tests.support.sample_records import done, make_trial
 
 pytestmark = pytest.mark.browser
 
@@ -167,6 +170,40 @@ def test_the_address_names_what_is_compared_and_follows_the_choice(opened):
     assert page.locator("#command").inner_text() == "resonance compare set set"
 
 
+def test_numbers_have_minus_signs_everywhere_and_the_same_digits(opened):
+    page = opened("compare.html#a=static&b=rigl")
+    said = " ".join(page.inner_text(f"#{part}") for part in ("comparison", "forest", "figures"))
+    assert re.findall(r"(?<![\w.])-\d", said) == []
+    for mean, low, high in re.findall(r"([+−]\d+\.?\d*)\s+([+−][\d.]+) … ([+−][\d.]+)", said):
+        assert len({len(text.partition(".")[2]) for text in (mean, low, high)}) == 1
+    assert re.search(r"−7\.\d\d\s+−7\.\d\d … −6\.\d\d", said)
+
+
+def test_one_task_and_one_cell_have_no_weights_and_no_correction(chromium, tmp_path):
+    records = [
+        done(make_trial(method, seed=seed, sparsity=sparsity), level + seed / 1000)
+        for method, level in (("rigl", 0.9), ("set", 0.8))
+        for sparsity, seeds in ((0.9, 5), (0.8, 3))
+        for seed in range(seeds)
+    ]
+    build(records, tmp_path / "site")
+    page = chromium.new_page()
+    page.goto((tmp_path / "site" / "compare.html").as_uri() + "#a=rigl&b=set")
+    said = page.inner_text("#comparison")
+    assert "Over the sparsities of this task: " in said
+    assert "p-value: of the only cell with five common seeds, so there is nothing to corr" in said
+    page.close()
+
+
+@pytest.mark.parametrize("address", ["compare.html", "paper.html", "index.html"])
+def test_the_bar_marks_the_page_that_is_shown(opened, address):
+    page = opened(address)
+    marked = page.locator("nav.bar [aria-current]")
+    assert marked.count() == 1
+    assert marked.get_attribute("href") == address
+    assert marked.get_attribute("aria-current") == "page"
+
+
 def test_terms_without_both_rows_are_not_chosen_by_default(opened):
     page = opened(comparison_address("SNIP", "Resonance"))
     assert page.locator("#terms").input_value() in ("equal-steps", "equal-flops-0.3")
@@ -203,15 +240,26 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(opened, address):
     assert page.locator("nav.bar a").first.is_visible()
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [*ADDRESSES, "index.html#sparsity=all"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_fault_of_accessibility(opened, address, scheme):
+    assert faults(opened(address, color_scheme=scheme)) == []
+
+
+@pytest.mark.parametrize("address", ["index.html", "index.html#sparsity=all", "compare.html",
+                                     "paper.html"])  # fmt: skip
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_fault_of_accessibility(opened, address, scheme):
+    assert (
+        faults(opened(address, color_scheme=scheme, viewport={"width": 390, "height": 844})) == []
+    )
+
+
+def faults(page: Any) -> list[tuple[str, list[str]]]:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(address, color_scheme=scheme)
-    found = [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:3])
-             for fault in Axe().run(page).response["violations"]]  # fmt: skip
-    assert found == []
+    return [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:3])
+            for fault in Axe().run(page).response["violations"]]  # fmt: skip
 
 
 def test_groups_have_names_of_their_own():

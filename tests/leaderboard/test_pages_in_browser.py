@@ -28,6 +28,7 @@ from suite.results.stored_curves import schema
 from tests.leaderboard.browsing import DESK, PHONE, drawn, push, write_page
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, planted
+from tests.leaderboard.test_overview import board
 from tests.support.sample_records import done, make_trial
 
 pytestmark = pytest.mark.browser
@@ -77,15 +78,22 @@ def overview_of(page: Any) -> list[list[str]]:
 
 
 def written_by_python(boards: Any, *given: Any, **options: Any) -> dict[str, list[str]]:
-    """Return the finding by heading, and the rows by label: rank, share, counts, cost, gap."""
-    table = overview_table(overview(boards, *given, **options), EQUAL_STEPS)
+    """Return the finding by heading, and the rows by label: rank, difference, cost, share, counts.
+
+    Of tasks: the differences, and what the plots say."""
+    found_by = overview(boards, *given, **options)
+    table = overview_table(found_by, EQUAL_STEPS)
     found = {part.heading: [part.text] for part in table.finding}
     for line in table.lines:
         if line.row.cost is not None:
-            gap = line.over_tasks.number if line.over_tasks else ""
+            gaps = [f"{one.number} {one.ends}".strip() if one else ""
+                    for one in (line.over_tasks, *line.cells)]  # fmt: skip
+            if line.row.entry.label == found_by.reference:
+                gaps[0] = "reference"
             found[line.row.entry.label] = [
                 f"{line.rank} {line.rank_ends}".strip() or ("not ranked" if line.reason else ""),
-                f"{line.share} {line.share_ends}".strip(), line.counts, line.cost, gap,
+                gaps[0], line.cost, f"{line.share} {line.share_ends}".strip(), line.counts,
+                *gaps[1:],
             ]  # fmt: skip
             found[f"plots of {line.row.entry.label}"] = [one.words for one in line.cells if one]
     return found
@@ -97,7 +105,7 @@ def shown_in_browser(page: Any) -> dict[str, list[str]]:
     for row in page.locator("#overview tbody > tr").all():
         label, cells = row.locator("th .name").inner_text(), texts(row, "td")
         if len(cells) > 1:
-            found[label] = [*cells[:4], *(texts(row, "td.all-tasks .number") or [""])]
+            found[label] = [re.sub("[◂▸ ]+$", "", text).strip() for text in cells]
             found[f"plots of {label}"] = row.locator("td.task svg").evaluate_all(
                 "(all) => all.map((one) => one.getAttribute('aria-label'))"
             )
@@ -142,6 +150,37 @@ def test_random_boards_are_shown_as_python_shows_them(chromium, tmp_path, seed):
     page.goto(f"{address}#sort=method")  # so that the script draws it
     page.wait_for_function("document.getElementById('count').textContent !== ''")
     assert shown_in_browser(page) == written_by_python(boards)
+    page.close()
+
+
+SMALL_BOARDS = {
+    "two methods on a task": [board("a/b_c", {"set": 0.9, "rigl": 0.8})],
+    "one method": [board("t", {"rigl": 0.9})],
+    "one seed": [board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)],
+    "no dense run": [board("t", {"rigl": 0.9, "set": 0.8}, dense=False)],
+    "no dense run on a task": [
+        board("t", {"rigl": 0.9, "set": 0.8, "snip": 0.7}),
+        board("u", {"rigl": 0.8, "set": 0.9, "snip": 0.7}, dense=False),
+        board("v", {"snip": 0.7}),
+    ],
+    "two metrics": random_boards(4, tasks=TASKS, metrics=["test_r2", "test_rmse"]),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL_BOARDS)
+def test_few_tasks_methods_and_seeds_are_described_as_python_describes_them(
+    chromium, tmp_path, kind
+):
+    path = write_page(tmp_path / "page.html", index_page(SMALL_BOARDS[kind], []))
+    page, plain = chromium.new_page(), chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{path.as_uri()}#sort=method")  # so that the script draws it
+    page.wait_for_function("document.getElementById('count').textContent !== ''")
+    plain.goto(path.as_uri())
+    found = [[text.removeprefix("▸ ") for text in part] for part in overview_of(page)]
+    assert found == overview_of(plain)
+    assert len(page.locator("#overview thead th").all()) == len(
+        page.locator("#overview tbody tr:last-child").locator("th, td").all()
+    )
     page.close()
 
 
@@ -396,6 +435,14 @@ def test_a_link_within_the_page_leaves_the_view_in_the_address(visit):
     assert page.evaluate("document.activeElement.id") == "meaning"
 
 
+def test_a_link_to_what_is_folded_up_opens_it(visit):
+    page = visit()
+    page.locator("a[href='#coverage']").press("Enter")
+    assert page.locator("details:has(#coverage)").get_attribute("open") == ""
+    assert page.evaluate("document.activeElement.id") == "coverage"
+    assert page.get_by_text("mean rank (expected), 5 seeds").is_visible()
+
+
 def test_an_address_that_names_what_is_not_there_is_ignored(visit):
     page = visit("planted", "metric=x&task=y&sort=-z&columns=q,test_nll&sparsity=2&entry=%00&=&&a")
     assert page.inner_text("#count") == "13 of 37 rows"
@@ -442,6 +489,36 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit, name):
     name_and_score = page.locator("#overview tbody tr:first-child").locator("th, td >> nth=0")
     boxes = [one.bounding_box() for one in name_and_score.all()]
     assert all(box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+
+
+SEVEN_TASKS = [f"fashion_mnist_{number}/lenet_300_100" for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "needed"), [(1400, 900, "#overview tbody td.plot"), (390, 844, ".all-tasks")]
+)
+def test_differences_are_read_as_numbers_on_a_desk_and_on_a_phone(
+    chromium, tmp_path, wide, high, needed
+):
+    boards = random_boards(0, tasks=SEVEN_TASKS, sparsities=(0.98,), seeds=8)
+    path = write_page(tmp_path / "page.html", index_page(boards, []))
+    page = chromium.new_page(viewport={"width": wide, "height": high})
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= wide
+    for row in page.locator("#overview tbody tr:not(.reference, .chosen)").all():
+        for cell in row.locator(needed.split(" ")[-1]).all():
+            assert re.match(r"[+−]?\d+\.\d+ \[−?\d+\.\d+, −?\d+\.\d+\]", texts_of(cell))
+            box = cell.locator("small").bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= wide
+    if wide > high:  # the answers are on the first screen
+        found = page.locator("#finding").bounding_box()
+        assert found["y"] + found["height"] < high
+    page.close()
+
+
+def texts_of(cell: Any) -> str:
+    return " ".join(cell.inner_text().split())
 
 
 OVERFLOWING = """() => [...document.querySelectorAll(".drawing")]

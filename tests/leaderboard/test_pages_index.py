@@ -105,7 +105,7 @@ def test_signs_say_why_a_cell_is_not_as_the_others():
     assert off.reason == "50.0 % of the weights are zero, not the nominal 98 %"
     assert found["resonance"] == [("worse", "▼"), ("outdated", "↺1")]
     worse, _ = rows["resonance"].marks
-    assert worse.reason.startswith("worse than RigL: difference -4.00 points, 95 % interval -4.")
+    assert worse.reason.startswith("worse than RigL: difference −4.00 points, 95 % interval −4.")
     assert worse.reason.endswith("corrected p < 0.001")
     assert rows["snip"].rank == ""
     assert rows["set"].mean == ""

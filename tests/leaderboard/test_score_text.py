@@ -16,11 +16,15 @@ from leaderboard.pages.index_page import index_page
 from leaderboard.pages.paper_view import paper_table
 from leaderboard.pooled_scores import pooled_scores
 from leaderboard.score_text import (
+    difference_text,
     difference_texts,
     difference_words,
     direction,
+    fixed,
     heading,
     interval_texts,
+    number_and_ends,
+    plain,
     shown_metric,
     value_text,
 )
@@ -57,7 +61,7 @@ def test_values_are_written_in_the_unit_of_their_column():
     assert interval_texts(RMSE, Interval(58.234, 57.0, 59.468, 5)) == ("58.2", "1.2")
     assert mean_text(R2, Interval(0.5, None, None, 1)) == "0.500"
     assert difference_texts(ACCURACY, Interval(0.012, 0.01, 0.014, 5)) == ["+1.20", "+1.00 … +1.40"]
-    assert difference_texts(RMSE, Interval(-8.0, -9.0, -7.0, 5)) == ["-8.00", "-9.00 … -7.00"]
+    assert difference_texts(RMSE, Interval(-8.0, -9.0, -7.0, 5)) == ["−8.00", "−9.00 … −7.00"]
     assert [direction(column) for column in (ACCURACY, R2, RMSE)] == [
         "higher is better", "higher is better", "lower is better"
     ]  # fmt: skip
@@ -170,3 +174,27 @@ def test_charts_of_accuracy_leave_other_metrics_to_a_chart_of_their_own():
     picture = vl_convert.vegalite_to_svg(charts["score"])
     assert "NaN" not in picture
     assert "lower is better" in picture
+
+
+def test_a_difference_has_as_many_decimals_as_its_interval_supports():
+    def said(mean, low=None, high=None, column=ACCURACY):
+        return number_and_ends(column, Interval(mean, low, high, 5))
+
+    assert said(0.12, 0.102, 0.141) == ("+12.0", "[10.2, 14.1]")
+    assert said(-0.2361, -0.276, -0.2) == ("−23.6", "[−27.6, −20.0]")
+    assert said(0.0145, 0.0119, 0.0172) == ("+1.45", "[1.19, 1.72]")
+    assert said(0.0005, -0.0005, 0.0015) == ("+0.05", "[−0.05, 0.15]")
+    assert said(-0.00001, -0.001, 0.001) == ("0.00", "[−0.10, 0.10]")  # no sign at zero
+    assert said(-0.0932) == ("−9.32", "")
+    assert said(-12.345, -13.0, -11.0, RMSE) == ("−12.3", "[−13, −11]")
+    assert difference_text(ACCURACY, Interval(0.12, 0.102, 0.141, 5)) == (
+        "+12.0 points [10.2, 14.1]"
+    )
+    assert difference_text(RMSE, Interval(2.0, None, None, 5)) == "+2"
+
+
+def test_halves_are_rounded_up_and_long_numbers_are_written_as_a_browser_does():
+    assert [fixed(0.125, 2), fixed(2.5, 0)] == ["0.13", "3"]
+    assert [plain(x) for x in (1750.0, 123_456.0, 5e-5, 9.36e-7)] == [
+        "1750", "123000", "0.00005", "9.36e-7"
+    ]  # fmt: skip
