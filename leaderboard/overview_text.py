@@ -16,6 +16,7 @@ from leaderboard.score_text import (
     difference_text,
     fixed,
     heading,
+    interval_texts,
     number_and_ends,
     plain,
 )
@@ -58,11 +59,15 @@ class OverviewLine:
     """A row as text; empty texts where there is nothing to say.
 
     Attributes:
+        score, score_half: its mean on the one task at the one sparsity shown, and half the 95 %
+            interval; empty where more than one is shown.
         reason: why there is no rank.
         counts: wins, ties and losses against the reference.
     """
 
     row: OverviewRow
+    score: str
+    score_half: str
     rank: str
     rank_ends: str
     reason: str
@@ -90,20 +95,37 @@ class OverviewHead:
 
 
 @dataclass(frozen=True)
-class OverviewTable:
-    """The finding and the table.
+class OverviewColumns:
+    """Which columns stand between the methods and their differences on each task.
+
+    A column that would be empty is left out, and that over all tasks where there is only one.
 
     Attributes:
-        limit: of the scale of the column over all tasks.
-        shares, costs: whether any row has a share of dense, or a cost: the columns are left out
-            otherwise.
+        score: head of the column of scores; empty without one.
     """
+
+    score: str
+    ranks: bool
+    over_tasks: bool
+    costs: bool
+    shares: bool
+    counts: bool
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        shown = (self.score, self.ranks, self.over_tasks, self.costs, self.shares, self.counts)
+        return sum(map(bool, shown))
+
+
+@dataclass(frozen=True)
+class OverviewTable:
+    """The finding and the table; `limit` is that of the scale of the column over all tasks."""
 
     finding: tuple[FindingPart, ...]
     note: str
     limit: str
-    shares: bool
-    costs: bool
+    columns: OverviewColumns
     heads: tuple[OverviewHead, ...]
     lines: tuple[OverviewLine, ...]
 
@@ -130,8 +152,14 @@ def overview_table(view: Overview, terms: Terms) -> OverviewTable:
         tuple(finding(view, terms)),
         note(view),
         shown,
-        any(line.share for line in lines),
-        any(line.cost for line in lines),
+        OverviewColumns(
+            _sentence(heading(view.boards[0].metric)) if any(line.score for line in lines) else "",
+            any(line.rank for line in lines),
+            len(view.boards) > 1,
+            any(line.cost for line in lines),
+            any(line.share for line in lines),
+            any(line.counts for line in lines),
+        ),
         tuple(heads),
         tuple(lines),
     )
@@ -373,14 +401,27 @@ def _not_ranked(view: Overview) -> list[FindingPart]:
 
 def note(view: Overview) -> str:
     """Return what the table shows and over what it is corrected."""
-    if not view.reference or not view.comparisons:
+    gaps = [
+        claim.comparison.difference
+        for row in view.rows
+        for claim in row.claims.values()
+        if claim.comparison.difference
+    ]
+    if not view.reference or not gaps:
         return ""
+    differences = f"Differences are from {view.reference} on the same seeds, + being better"
+    scale = "± is where the scale of a column's points ends. "
+    few = f"Fewer than {MIN_SEEDS} common seeds: no claim."
+    if any(gap.low is not None for gap in gaps):
+        differences += ", with 95 % intervals"
     one = view.comparisons == 1
     several = (
         "In a task's column are points only, one for each sparsity, the lowest at the top. "
         if len(view.sparsities) > 1
         else ""
     )
+    if not view.comparisons:
+        return f"{differences}. {scale}{several}{few}"
     tests = (
         f"Paired t-test at 5 % of the only comparison with {view.reference} in a cell"
         if one
@@ -393,10 +434,8 @@ def note(view: Overview) -> str:
         + (f", Holm-corrected over the {tested} methods" if tested > 1 else "")
     )  # fmt: skip
     return (
-        f"Differences are from {view.reference} on the same seeds, + being better, with 95 % "
-        "intervals, which are not corrected; in colour, and the point filled: shown to differ. ± "
-        f"is where the scale of a column's points ends. {several}{tests}{over_all}. Fewer than "
-        f"{MIN_SEEDS} common seeds: no claim."
+        f"{differences}, which are not corrected; in colour, and the point filled: shown to "
+        f"differ. {scale}{several}{tests}{over_all}. {few}"
     )
 
 
@@ -426,6 +465,7 @@ def _line(
     compared = row.wins + row.ties + row.losses
     return OverviewLine(
         row,
+        *_score(view, row),
         _rank(row) if row.rank else "",
         "" if row.rank is None or row.rank.low is None or row.rank.high is None
         else f"{tenths(row.rank.low)}–{tenths(row.rank.high)}",
@@ -438,6 +478,16 @@ def _line(
         over_tasks,
         tuple(cells),
     )  # fmt: skip
+
+
+def _score(view: Overview, row: OverviewRow) -> tuple[str, str]:
+    """Return mean and half the interval on the one task at the one sparsity shown."""
+    if len(view.boards) != 1 or len(view.sparsities) != 1:
+        return "", ""
+    (board,) = view.boards
+    cell = dict(board.rows)[row.entry][board.sparsities.index(view.sparsities[0])]
+    interval = cell.interval if cell else None
+    return interval_texts(board.metric, interval) if interval else ("", "")
 
 
 def _reason(row: OverviewRow) -> str:
@@ -531,6 +581,11 @@ def names(labels: Sequence[str]) -> str:
         more = len(labels) - MAX_NAMES + 1
         return f"{'; '.join(labels[: MAX_NAMES - 1])} and {more} more"
     return "; ".join(labels)
+
+
+def _sentence(words: str) -> str:
+    """Return words with a capital."""
+    return f"{words[0].upper()}{words[1:]}"
 
 
 def tenths(x: float) -> str:

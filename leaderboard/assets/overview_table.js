@@ -7,13 +7,14 @@ const resonanceOverviewTable = (() => {
 
   const scale = (limit) => (limit ? [element("small", { class: "scale" }, `± ${limit}`)] : []);
 
-  function headOf({ limit, heads, shares, costs }) {
+  function headOf({ limit, heads, columns: { score, ranks, overTasks, costs, shares, counts } }) {
     const column = (text, kind = null, ...rest) =>
       element("th", { scope: "col", class: kind }, text, ...rest);
-    return element("tr", {}, column("Method"), column("Mean rank", "with-ends"),
-      column("Difference over all tasks", "plot all-tasks", ...scale(limit)),
+    return element("tr", {}, column("Method"), score && column(score, "score"),
+      ranks && column("Mean rank", "with-ends"),
+      overTasks && column("Difference over all tasks", "plot all-tasks", ...scale(limit)),
       costs && column("Training FLOPs"), shares && column("Share of dense", "with-ends"),
-      column("Wins / ties / losses", "counts"),
+      counts && column("Wins / ties / losses", "counts"),
       heads.map((head) => element("th", { scope: "col", class: "plot task" },
         element("a", { href: head.page, title: head.title },
           head.parts.map((part) => element("span", {}, part.split(/(?<=_)/).flatMap((piece, i) =>
@@ -32,16 +33,20 @@ const resonanceOverviewTable = (() => {
       cell.number && element("span", { class: `number ${cell.marks[0].kind}` }, cell.number),
       cell.ends && " ", cell.ends && element("small", {}, cell.ends), plot(cell)]));
 
-  function cellsOf(line, reference, width, { shares, costs }) {
+  function cellsOf(line, reference, width, { score, ranks, overTasks, costs, shares, counts }) {
     const { row, label } = line;
     if (!row.ran && line.reason) {
       return [element("td", { colspan: width, class: "words soft" }, line.reason)];
     }
     const rank = line.rank || !line.reason ? figure(line.rank, line.rankEnds)
       : element("td", {}, element("span", { class: "soft", title: line.reason }, "not ranked"));
-    return [rank, difference(line.overTasks, "all-tasks", label === reference ? "reference" : ""),
-      costs && element("td", {}, line.cost), shares && figure(line.share, line.shareEnds),
-      element("td", {}, line.counts), ...line.cells.map((cell) => difference(cell, "task"))];
+    const itself = label === reference ? "reference" : "";
+    return [score && element("td", {}, line.score && element("span", { class: "mean" }, line.score),
+      line.scoreHalf && element("span", { class: "half" }, ` ± ${line.scoreHalf}`)),
+    ranks && rank, overTasks && difference(line.overTasks, "all-tasks", itself),
+    costs && element("td", {}, line.cost), shares && figure(line.share, line.shareEnds),
+    counts && element("td", {}, line.counts),
+    ...line.cells.map((cell) => difference(cell, "task", overTasks ? "" : itself))];
   }
 
   /** Draw the finding into a list and the rows into a table; rows open to their cells. */
@@ -60,7 +65,7 @@ const resonanceOverviewTable = (() => {
       const made = element("tr", { class: kind },
         element("th", { scope: "row" }, element("div", { class: "titled" },
           element("a", { href: line.page, class: "name" }, line.label))),
-        cellsOf(line, view.reference, width, shown));
+        cellsOf(line, view.reference, width, shown.columns));
       makeOpen(made, line.label, width + 1, () => detailsOf(model, view, found, line.row));
       return made;
     }));

@@ -9,7 +9,7 @@ const resonanceOverviewText = (() => {
   const tenths = (x) => fixed(x, 1);
   const share = (x) => String(Number((100 * x).toPrecision(12)));
 
-  /** {finding, note, limit, shares, costs, heads, lines} of an overview, as text. */
+  /** {finding, note, limit, columns, heads, lines} of an overview, as text. */
   function overviewTable(model, found) {
     const words = phrases(model, found);
     const gaps = found.rows.flatMap(({ against }) => against?.comparison.difference ?? []);
@@ -20,8 +20,12 @@ const resonanceOverviewText = (() => {
       finding: words.finding(),
       note: words.note(),
       limit: found.metric ? limitText(found.metric, limit) : "",
-      shares: lines.some((line) => line.share),
-      costs: lines.some((line) => line.cost),
+      columns: {
+        score: lines.some((line) => line.score) ? sentence(headingOf(columnOf(model, found, found.boards[0]))) : "",
+        ranks: lines.some((line) => line.rank), overTasks: found.boards.length > 1,
+        costs: lines.some((line) => line.cost), shares: lines.some((line) => line.share),
+        counts: lines.some((line) => line.counts),
+      },
       heads: found.boards.map((task) => {
         const { title, name, page } = model.tasks[task];
         return { title, parts: nameParts(name), page, settings: title.slice(name.length).trim(),
@@ -40,6 +44,8 @@ const resonanceOverviewText = (() => {
 
   /** A column's title with its unit, as `heading` of leaderboard/score_text.py. */
   const headingOf = ({ title, unit }) => `${title}${unit === "percent" ? " in %" : ""}`;
+
+  const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}`;
 
   /** The column that is compared on a task. */
   const columnOf = (model, found, task) => found.metric ?? model.columnOf(task, model.data.score);
@@ -217,9 +223,16 @@ const resonanceOverviewText = (() => {
     };
 
     function note() {
-      if (!reference || !found.comparisons) return "";
+      const gaps = rows.flatMap(({ claims }) => [...claims.values()]
+        .flatMap(({ comparison }) => comparison.difference ?? []));
+      if (!reference || !gaps.length) return "";
+      const differences = `Differences are from ${reference} on the same seeds, + being better${
+        gaps.some(({ low }) => low !== null) ? ", with 95 % intervals" : ""}`;
+      const scale = "± is where the scale of a column's points ends. ";
+      const few = `Fewer than ${minSeeds} common seeds: no claim.`;
       const several = found.sparsities.length > 1
         ? "In a task's column are points only, one for each sparsity, the lowest at the top. " : "";
+      if (!found.comparisons) return `${differences}. ${scale}${several}${few}`;
       const tests = found.comparisons === 1
         ? `Paired t-test at 5 % of the only comparison with ${reference} in a cell`
         : `Paired t-tests at 5 % in single cells, Holm-corrected over the ${
@@ -227,9 +240,8 @@ const resonanceOverviewText = (() => {
       const tested = rows.filter(({ against: one }) => one && one.p !== null).length;
       const overAll = !tested ? "" : `; over all tasks, a sign-flip test${
         tested > 1 ? `, Holm-corrected over the ${tested} methods` : ""}`;
-      return `Differences are from ${reference} on the same seeds, + being better, with 95 % intervals, which are not ${
-        ""}corrected; in colour, and the point filled: shown to differ. ± is where the scale of a column's points ends. ${
-        several}${tests}${overAll}. Fewer than ${minSeeds} common seeds: no claim.`;
+      return `${differences}, which are not corrected; in colour, and the point filled: shown to differ. ${
+        scale}${several}${tests}${overAll}. ${few}`;
     }
 
     // ---------------------------------------------------------------- rows
@@ -240,7 +252,7 @@ const resonanceOverviewText = (() => {
       const ends = (interval, factor) => (!interval || interval.low === null ? ""
         : `${tenths(factor * interval.low)}–${tenths(factor * interval.high)}`);
       return {
-        row, label: label(row), page: entries[entry].page, rank: rank ? rankOf(row) : "",
+        row, label: label(row), page: entries[entry].page, ...scoreOf(entry), rank: rank ? rankOf(row) : "",
         rankEnds: ends(rank, 1), reason: reasonOf(row),
         share: part ? `${tenths(100 * part.mean)} %` : "", shareEnds: ends(part, 100),
         counts: compared ? `${wins} / ${ties} / ${losses}` : "",
@@ -248,6 +260,16 @@ const resonanceOverviewText = (() => {
         overTasks: overTasksCell(row, limit),
         cells: found.boards.map((task) => taskCell(row, task, limits.get(task))),
       };
+    }
+
+    /** Mean and half the interval on the one task at the one sparsity shown. */
+    function scoreOf(entry) {
+      if (found.boards.length !== 1 || found.sparsities.length !== 1) return { score: "", scoreHalf: "" };
+      const [task] = found.boards, cell = model.find(task, entry, found.sparsities[0]);
+      const column = columnOf(model, found, task);
+      const [score, scoreHalf] = resonanceFormat.interval(
+        column.unit, cell && model.intervalOf(cell, column.name));
+      return { score, scoreHalf };
     }
 
     /** Why a row has no rank. */

@@ -228,14 +228,21 @@ def test_one_method_and_one_seed_make_no_ranking():
     }
     once = finding([board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)])
     assert once["No ranking"].endswith("at 90 % sparsity: what is shown below supports no claim.")
-    assert note(overview([board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)])) == ""
+    assert note(overview([board("t", {"rigl": 0.9, "set": 0.8}, seeds=1)])) == (
+        "Differences are from RigL on the same seeds, + being better. ± is where the scale of a "
+        "column's points ends. Fewer than 5 common seeds: no claim."
+    )
+    assert "with 95 % intervals. " in note(
+        overview([board("t", {"rigl": 0.9, "set": 0.8}, seeds=3)])
+    )
+    assert note(overview([board("t", {"rigl": 0.9}, seeds=3)])) == ""
 
 
 def test_without_a_dense_run_the_page_says_what_is_missing_and_leaves_its_columns_out():
     both = {"set": 0.9, "rigl": 0.8}
     without = overview([board("t", both, dense=False)])
     table = overview_table(without, EQUAL_STEPS)
-    assert (table.shares, table.costs) == (False, False)
+    assert (table.columns.shares, table.columns.costs) == (False, False)
     found = {part.heading: part.text for part in table.finding}
     assert found["No dense run"] == (
         "Shares of dense, and costs as multiples of dense training, need a dense run of the same "
@@ -246,3 +253,24 @@ def test_without_a_dense_run_the_page_says_what_is_missing_and_leaves_its_column
     assert "No dense run" not in finding([board("u", both)])
     budget = finding([board("t", both, dense=False)], terms=Terms(0.3))
     assert budget["No dense run"].startswith("Shares of dense need a dense run")
+
+
+def test_one_task_at_one_sparsity_shows_scores_and_leaves_empty_columns_out():
+    both = {"set": 0.9, "rigl": 0.8}
+    few = overview_table(overview([board("t", both, seeds=3)]), EQUAL_STEPS)
+    shown = few.columns
+    assert shown.score == "Test accuracy in %"
+    assert (shown.ranks, shown.over_tasks, shown.counts, shown.shares) == (False,) * 4
+    assert shown.number == 1 + shown.costs
+    (rigl,) = [line for line in few.lines if line.row.entry.label == "RigL"]
+    assert float(rigl.score) == pytest.approx(80, abs=1)
+    assert float(rigl.score_half) > 0
+    ranked = overview_table(overview([board("t", both)]), EQUAL_STEPS).columns
+    assert (ranked.ranks, ranked.over_tasks, ranked.counts) == (True, False, True)
+
+
+def test_several_tasks_have_no_common_column_of_scores():
+    both = {"set": 0.9, "rigl": 0.8}
+    table = overview_table(overview([board("t", both), board("u", both)]), EQUAL_STEPS)
+    assert (table.columns.score, table.columns.over_tasks) == ("", True)
+    assert {(line.score, line.score_half) for line in table.lines} == {("", "")}

@@ -84,17 +84,24 @@ def written_by_python(boards: Any, *given: Any, **options: Any) -> dict[str, lis
     found_by = overview(boards, *given, **options)
     table = overview_table(found_by, EQUAL_STEPS)
     found = {part.heading: [part.text] for part in table.finding}
+    shown = table.columns
     for line in table.lines:
         if line.row.cost is not None:
             gaps = [f"{one.number} {one.ends}".strip() if one else ""
                     for one in (line.over_tasks, *line.cells)]  # fmt: skip
             if line.row.entry.label == found_by.reference:
-                gaps[0] = "reference"
-            found[line.row.entry.label] = [
-                f"{line.rank} {line.rank_ends}".strip() or ("not ranked" if line.reason else ""),
-                gaps[0], line.cost, f"{line.share} {line.share_ends}".strip(), line.counts,
-                *gaps[1:],
+                gaps[not shown.over_tasks] = "reference"
+            half = f" ± {line.score_half}" if line.score_half else ""
+            columns = [
+                (shown.score, f"{line.score}{half}"),
+                (shown.ranks, f"{line.rank} {line.rank_ends}".strip()
+                 or ("not ranked" if line.reason else "")),
+                (shown.over_tasks, gaps[0]),
+                (shown.costs, line.cost),
+                (shown.shares, f"{line.share} {line.share_ends}".strip()),
+                (shown.counts, line.counts),
             ]  # fmt: skip
+            found[line.row.entry.label] = [text for kept, text in columns if kept] + gaps[1:]
             found[f"plots of {line.row.entry.label}"] = [one.words for one in line.cells if one]
     return found
 
