@@ -1,5 +1,7 @@
 """What tests do with pages in a browser."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,35 @@ def write_page(path: Path, text: str) -> Path:
     (path.parent / "assets").mkdir(exist_ok=True)
     (path.parent / "assets" / "vega.js").write_text(classic_script(), encoding="utf-8")
     return path
+
+
+@contextmanager
+def visiting(chromium: Any, *, console: bool = True) -> Iterator[Callable[..., Any]]:
+    """Give the function that opens an address; nothing may go wrong there, nor be asked elsewhere.
+
+    It takes what `new_context` of Playwright takes. `console` says whether errors on the console
+    count: axe asks for style sheets in ways that a file does not allow.
+    """
+    contexts: list[Any] = []
+    wrong: list[str] = []
+
+    def visit(url: str, **given: Any) -> Any:
+        context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text)
+                if console and said.type == "error" else None)  # fmt: skip
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url)
+                if not request.url.startswith(("file:", "blob:", "data:")) else None)  # fmt: skip
+        page.goto(url)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == [], wrong
 
 
 def push(button: Any) -> None:

@@ -12,7 +12,7 @@ from leaderboard.charts import picture_files
 from leaderboard.charts.pictures import drawn
 from leaderboard.pages.index_page import index_page
 from leaderboard.site.build import build
-from tests.leaderboard.browsing import DESK, write_page
+from tests.leaderboard.browsing import visiting, write_page
 from tests.leaderboard.sample_boards import hostile, planted
 
 
@@ -53,21 +53,9 @@ def planted_site(tmp_path_factory) -> Path:
 @pytest.fixture
 def visit(chromium, pages):
     """Return the function that opens a page; nothing may go wrong on it, nor be asked elsewhere."""
-    opened, wrong = [], []
+    with visiting(chromium) as opened:
 
-    def open_page(name: str = "planted", view: str = "", **given: Any) -> Any:
-        context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: wrong.append(request.url)
-                if not request.url.startswith(("file:", "blob:", "data:")) else None)  # fmt: skip
-        page.goto(pages[name].as_uri() + (f"#{view}" if view else ""))
-        opened.append(context)
-        return page
+        def open_page(name: str = "planted", view: str = "", **given: Any) -> Any:
+            return opened(pages[name].as_uri() + (f"#{view}" if view else ""), **given)
 
-    yield open_page
-    for context in opened:
-        context.close()
-    assert wrong == []
+        yield open_page

@@ -21,7 +21,7 @@ from leaderboard.site.build import build
 from leaderboard.statistics.paired_comparisons import Comparison
 from suite.core.errors import InvalidInput
 from tests.leaderboard.at_equal_flops import at_equal_flops
-from tests.leaderboard.browsing import DESK, PHONE
+from tests.leaderboard.browsing import PHONE, visiting
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import hostile, planted
 from tests.leaderboard.whole_site import build_whole
@@ -136,22 +136,8 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def opened(chromium, site):
-    """Return the function that opens an address of the site; nothing may go wrong on it."""
-    contexts, wrong = [], []
-
-    def visit(address: str, **given: Any) -> Any:
-        context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
-        context.set_default_timeout(60_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{site.as_uri()}/{address}")
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    with visiting(chromium, console=False) as visit:
+        yield lambda address, **given: visit(f"{site.as_uri()}/{address}", **given)
 
 
 def test_the_address_names_what_is_compared_and_follows_the_choice(opened):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leaderboard.pages.search_index import FoundPage, page_index, trial_index
-from tests.leaderboard.browsing import DESK
+from tests.leaderboard.browsing import visiting
 from tests.leaderboard.whole_site import STUDY, build_whole
 from tests.support.sample_records import done, make_trial
 
@@ -21,22 +21,8 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def opened(chromium, site):
-    contexts, wrong = [], []
-
-    def visit(address: str) -> Any:
-        context = chromium.new_context(offline=True, viewport=DESK)
-        context.set_default_timeout(60_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{site.as_uri()}/{address}")
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    with visiting(chromium) as visit:
+        yield lambda address, **given: visit(f"{site.as_uri()}/{address}", **given)
 
 
 def results(page: Any) -> list[str]:
