@@ -66,7 +66,7 @@ def trial_charts() -> tuple[TrialChart, ...]:
             "Density of each layer",
             {"density": "density"},
             _density(),
-            "the fraction of active connections in each layer over training, first layers blue",
+            "the fraction of active connections in each layer over training",
         ),
         (
             "sparsity",
