@@ -179,7 +179,7 @@ def _pruning(group: SignalGroup) -> Any:
         .encode(
             x=alt.X(
                 "accuracy:Q",
-                title="test accuracy (dashed: nothing is pruned)",
+                title=["test accuracy", "(dashed: nothing is pruned)"],  # two lines: phones
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(domain=[0, 1]),
             ),

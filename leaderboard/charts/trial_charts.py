@@ -13,8 +13,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from leaderboard.charts.theme import FAMILIES, OTHERS
+
 WIDTH, HEIGHT = 340, 170
 BLUE, ORANGE, GREY = "#2a6fb5", "#d9772b", "#8a8a8a"
+FIRST_TO_LAST = [BLUE, "#4a8e68", ORANGE]
+"""Of layers: all between them have a contrast of 3:1 to light and dark pages."""
+KINDS = [colours[0] for colours in (*FAMILIES.values(), *OTHERS)]
+"""Of kinds of corruption."""
 DATA = "curves"
 
 
@@ -60,7 +66,7 @@ def trial_charts() -> tuple[TrialChart, ...]:
             "Density of each layer",
             {"density": "density"},
             _density(),
-            "the fraction of active connections in each layer over training, first layers dark",
+            "the fraction of active connections in each layer over training",
         ),
         (
             "sparsity",
@@ -164,6 +170,14 @@ _THRESHOLD = {"amplitude": "amplitude A", "threshold": "threshold T"}
 _CHURN = {"dropped": "dropped", "grown": "grown"}
 
 
+def _layers() -> alt.Color:
+    """Return the colours of layers: as many as there are between three that stand out everywhere.
+
+    A list as a scheme is Vega's; Altair knows named ones only, whose ends fade into a page.
+    """
+    return alt.Color("layer:O", sort=None, scale={"scheme": FIRST_TO_LAST})
+
+
 def _curves() -> alt.Chart:
     return alt.Chart(alt.NamedData(DATA))
 
@@ -198,7 +212,7 @@ def _density() -> Any:
         .encode(
             x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, alt.ExprRef("steps")])),
             y=alt.Y("value:Q", title="density", axis=alt.Axis(format="%")),
-            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            color=_layers(),
             detail="round:N",
             tooltip=["layer:N", "round:Q", "step:Q", alt.Tooltip("value:Q", format=".2%")],
         )
@@ -321,7 +335,7 @@ def _reliability() -> Any:
         .encode(
             x=alt.X("step:Q", title="windows averaged", scale=alt.Scale(type="log", base=2)),
             y=alt.Y("value:Q", title="rank correlation"),
-            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            color=_layers(),
             tooltip=[
                 "reading:N",
                 "layer:N",
@@ -342,7 +356,7 @@ def _own_reliability() -> Any:
         .encode(
             x=alt.X("step:Q", title="step of the decision"),
             y=alt.Y("value:Q", title="rank correlation"),
-            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            color=_layers(),
             tooltip=["layer:N", "step:Q", alt.Tooltip("value:Q", format=".3f")],
         )
         .properties(width=2 * WIDTH, height=HEIGHT)
@@ -361,7 +375,7 @@ def _robustness() -> Any:
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(zero=False),
             ),
-            color=alt.Color("kind:N", title="corruption", scale=alt.Scale(scheme="tableau10")),
+            color=alt.Color("kind:N", title="corruption", scale=alt.Scale(range=KINDS)),
             tooltip=["kind:N", "severity:O", alt.Tooltip("value:Q", format=".2%")],
         )
         .transform_calculate(

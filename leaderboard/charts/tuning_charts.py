@@ -1,10 +1,13 @@
 """Charts of a tuning, from its document: history, importance, slices, parallel coordinates."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
+from leaderboard.boards import Entry
+from leaderboard.charts.theme import FAMILIES, OTHERS
 from leaderboard.tuning_budget import budget_curve
 from suite.tuning.schema import MAXIMISED, Candidate, Dimension, MethodResult, Tuning
 
@@ -22,7 +25,13 @@ TITLES = {
     "train_flops": "training FLOPs",
     "inference_flops": "inference FLOPs",
 }
-VALUES = alt.Color("value:Q", title=None, scale=alt.Scale(scheme="viridis"))
+LOW_TO_HIGH, EARLY_TO_LATE = [BLUE, GREY, ORANGE], [GREY, BLUE]
+"""Of values, and of trials in their order: each with a contrast of 3:1 to light and dark pages."""
+VALUES = alt.Color(
+    "value:Q", title=None, scale=alt.Scale(range=LOW_TO_HIGH), legend=alt.Legend(type="gradient")
+)
+MARGIN = 8
+"""Pixels between the outermost points and the edge of a plot, which would cut them off."""
 
 
 def tuning_charts(tuning: Tuning) -> dict[str, alt.TopLevelMixin]:
@@ -53,8 +62,9 @@ def _budget(tuning: Tuning) -> Any:
     """Return the expected best value of all methods against the number of trials drawn."""
     goal = tuning.settings.objectives[0]
     curves = {method: budget_curve(found, goal) for method, found in tuning.methods.items()}
+    names = {method: Entry(method, "").label for method in curves}
     rows = [
-        {"method": method, "trials": k, "value": one.mean}
+        {"method": names[method], "trials": k, "value": one.mean}
         | {"low": one.mean - one.std, "high": one.mean + one.std}
         for method, curve in curves.items()
         if curve is not None
@@ -63,11 +73,12 @@ def _budget(tuning: Tuning) -> Any:
     if not rows:
         return None
     defaults = [
-        {"method": method, "value": curve.default}
+        {"method": names[method], "value": curve.default}
         for method, curve in curves.items()
         if curve is not None and curve.default is not None
     ]
-    colour = alt.Color("method:N", title=None, legend=alt.Legend(symbolOpacity=1))
+    scale = alt.Scale(domain=[*names.values()], range=method_colours([*names]))
+    colour = alt.Color("method:N", title=None, scale=scale, legend=alt.Legend(symbolOpacity=1))
     value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("trials:Q", title="trials drawn", axis=alt.Axis(tickMinStep=1, format="d")),
@@ -84,6 +95,21 @@ def _budget(tuning: Tuning) -> Any:
         .encode(y=value, color=colour, tooltip=["method:N", "value:Q"])
     )
     return (band + usual + line).properties(width=2 * WIDTH, height=HEIGHT)
+
+
+def method_colours(methods: Sequence[str]) -> list[str]:
+    """Return a colour for each method: its family's, or another one's if that is taken."""
+    families = {method: Entry(method, "").family for method in methods}
+    palette = {name: colours[0] for name, colours in FAMILIES.items()}
+    found: dict[str, str] = {}
+    for method, family in families.items():
+        if family in palette and palette[family] not in found.values():
+            found[method] = palette[family]
+    others = [colour for name, colour in palette.items() if name != "reference"]
+    left = [c for c in [*others, *(c[0] for c in OTHERS)] if c not in found.values()]
+    for place, method in enumerate(one for one in methods if one not in found):
+        found[method] = left[place % len(left)] if left else GREY
+    return [found[method] for method in methods]
 
 
 def _complete(found: MethodResult) -> list[Candidate]:
@@ -110,11 +136,16 @@ def _history(found: MethodResult, goal: str) -> Any:
         kind = "winner" if trial.number == found.winner else kind
         rows.append({"number": trial.number, "value": trial.values[0], "best": best, "kind": kind})
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("number:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d"))
+        x=alt.X(
+            "number:Q",
+            title="trial",
+            axis=alt.Axis(tickMinStep=1, format="d"),
+            scale=alt.Scale(nice=False, padding=MARGIN),
+        )
     )
-    value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
+    value = alt.Y("value:Q", title=TITLES[goal], scale=_spread())
     colours = alt.Scale(domain=["default", "trial", "winner"], range=[GREY, BLUE, ORANGE])
-    points = base.mark_point(filled=True, size=45).encode(
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=value,
         color=alt.Color("kind:N", title=None, scale=colours),
         tooltip=["number:Q", "value:Q", "kind:N"],
@@ -151,11 +182,11 @@ def _slice(found: MethodResult, goal: str) -> Any:
         if len({row["x"] for row in rows}) > 1:
             panels.append(
                 alt.Chart(alt.InlineData(values=rows))
-                .mark_point(filled=True, size=40)
+                .mark_point(filled=True, size=45, opacity=1)
                 .encode(
                     x=_axis(dimension),
-                    y=alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False)),
-                    color=alt.Color("n:Q", title="trial", scale=alt.Scale(scheme="blues")),
+                    y=alt.Y("value:Q", title=TITLES[goal], scale=_spread()),
+                    color=alt.Color("n:Q", title="trial", scale=alt.Scale(range=EARLY_TO_LATE)),
                     tooltip=["n:Q", "x:N", "value:Q"],
                 )
                 .properties(width=PANEL_SIZE, height=PANEL_SIZE)
@@ -163,11 +194,16 @@ def _slice(found: MethodResult, goal: str) -> Any:
     return alt.concat(*panels, columns=4) if panels else None
 
 
+def _spread() -> alt.Scale:
+    """Return the scale of values that need not begin at 0."""
+    return alt.Scale(zero=False, padding=MARGIN)
+
+
 def _axis(dimension: Dimension, channel: type[Any] = alt.X, field: str = "x") -> Any:
     if dimension.choices:
         return channel(f"{field}:N", title=dimension.name)
     kind = {"type": "log"} if dimension.log else {"zero": False}
-    scale = alt.Scale(nice=False, **kind)
+    scale = alt.Scale(nice=False, padding=MARGIN, **kind)
     return channel(f"{field}:Q", title=dimension.name, scale=scale)
 
 
@@ -191,7 +227,7 @@ def _parallel(found: MethodResult, goal: str) -> Any:
     names = [dimension.name for dimension in dimensions]
     return (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_line(point=True, opacity=0.6)
+        .mark_line(point=True, opacity=0.9)
         .encode(
             x=alt.X("dimension:N", title=None, sort=names, axis=alt.Axis(labelAngle=-35)),
             y=alt.Y("place:Q", title="low to high", axis=alt.Axis(labels=False, ticks=False)),
@@ -235,7 +271,7 @@ def _contour(found: MethodResult, goal: str) -> Any:
         if len(rows) > 2:
             return (
                 alt.Chart(alt.InlineData(values=rows))
-                .mark_circle(size=110)
+                .mark_circle(size=110, opacity=1)
                 .encode(
                     x=_axis(first),
                     y=_axis(numbers[second], alt.Y, "y"),
@@ -262,10 +298,10 @@ def _front(found: MethodResult, goals: tuple[str, ...]) -> Any:
     ]
     colours = alt.Scale(domain=["on the front", "dominated"], range=[ORANGE, GREY])
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("x:Q", title=TITLES[goals[1]], scale=alt.Scale(zero=False)),
-        y=alt.Y("y:Q", title=TITLES[goals[0]], scale=alt.Scale(zero=False)),
+        x=alt.X("x:Q", title=TITLES[goals[1]], scale=_spread()),
+        y=alt.Y("y:Q", title=TITLES[goals[0]], scale=_spread()),
     )
-    points = base.mark_point(filled=True, size=50).encode(
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(
         color=alt.Color("front:N", title=None, scale=colours),
         tooltip=["number:Q", "x:Q", "y:Q"],
     )
