@@ -144,7 +144,7 @@ def test_the_page_is_one_file_that_asks_for_nothing_but_vega():
     assert re.findall(r"<(?:script|img|iframe|link|object|embed)[^>]*(?:src|href)=", text) == []
     places = {place.partition("/")[0] for place in re.findall(r'<a [^>]*href="([^"]+)"', text)}
     assert places == {
-        "#main", "#charts-title", "#all-cells", "#meaning", "#left-out",
+        "#main", "#charts-title", "#all-cells", "#meaning", "#left-out", "#coverage",
         "paper.html", "leaderboard.md", "leaderboard.csv", "trials.csv", "tasks", "methods",
     }  # fmt: skip
     for name in ("style.css", "index.css"):
