@@ -163,6 +163,8 @@ def _run() -> int:
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         message = message.replace(": Value error, ", ": ", 1)  # pydantic's, before the reason
+        if message.startswith("No such option: --plugin"):
+            message = "--plugin comes before the verb: resonance --plugin FILE VERB …"
         if "\n" in message:  # the whole help: no verb was given
             complain_at_length(message)
         else:
