@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from leaderboard.code_versions import out_of_date
+from suite.core.arguments import not_a_sparsity
 from suite.core.console import complain
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -55,12 +56,15 @@ class TrialFilter:
         """Check that each name is one that a trial could have.
 
         Raises:
-            InvalidInput: a task or method is neither in the store nor declared, or there is no such
-                status; with the nearest names.
+            InvalidInput: a task or method is neither in the store nor declared (with the nearest
+                names), there is no such status, or a sparsity is none.
         """
         for state in self.status:
             if state not in STATES:
                 raise InvalidInput(f"--status {state}: give one of {', '.join(STATES)}")
+        for sparsity in self.sparsity:
+            if not 0 <= sparsity < 1:
+                raise not_a_sparsity("--sparsity", sparsity)
         for kind, names, declared in (
             ("task", self.task, registry.tasks),
             ("method", self.method, registry.methods),
