@@ -293,7 +293,9 @@ def _task_facts(name: str, about: RecordedTask | None) -> list[tuple[str, str]]:
 def _not_installed(kind: str, about: RecordedMethod | RecordedTask | None) -> str:
     here = f"This {kind} is not installed here"
     return (
-        f"{about.title}. {here}: its records say this of it." if about is not None else f"{here}."
+        f"{about.title}. {here}: what is shown is from its records."
+        if about is not None
+        else f"{here}."
     )
 
 
