@@ -20,13 +20,12 @@ from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import (
-    NO_UPDATE,
-    OFF_BUDGET,
     SummaryCell,
     SummaryRow,
     SummaryTable,
     summary_table,
 )
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 from leaderboard.trial_facts import TrialResult
 from suite import __version__
 

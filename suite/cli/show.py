@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from leaderboard.code_versions import out_of_date, recorded_version
+from leaderboard.terms import uncounted
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
 from suite.cli.plugin_hints import plugins_of, unknown_of
 from suite.core.console import complain, print_json, print_table, say
@@ -62,6 +63,8 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
     made_by = recorded_version(record)
     if reason := out_of_date([(made_by, record.finished)]).get(made_by):
         found.append(("out of date", reason))
+    if record.status == "done" and (reason := uncounted(record)):
+        found.append(("not counted", reason))
     if record.error is not None:
         found.append(("error", f"{record.error.get('type', '')}: {record.error['message']}"))
     known = {"task", "method", "sparsity", "seed", "hyperparameters", "recipe"}
