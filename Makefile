@@ -85,7 +85,7 @@ docs: $(VENV)/.ready
 # The documentation, with the leaderboard of the shipped results inside: build/site/index.html.
 # Both parts are rebuilt only where something has changed.
 site: $(VENV)/.ready-docs
-	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees -b html docs build/site
+	@$(BIN)/sphinx-build -q -W --keep-going -D links_outside_leaderboard=1 -d build/doctrees -b html docs build/site
 	@$(BIN)/resonance leaderboard build --shipped --out build/site/leaderboard >build/leaderboard.log
 	@echo "Site: build/site/index.html"
 

@@ -11,7 +11,7 @@ from leaderboard.boards import Board, Cell, Entry
 from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.summary_table import NO_UPDATE, OFF_BUDGET
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
 

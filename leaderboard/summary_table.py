@@ -10,12 +10,9 @@ from leaderboard.page_data import page_name
 from leaderboard.score_text import heading, interval_texts
 from leaderboard.statistics.multiple_comparisons import RankInterval
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 
 NOT_RUN = "not run"
-OFF_BUDGET = "off budget"
-"""In a cell whose trials took more than they may at equal training FLOPs, or less."""
-NO_UPDATE = "no update"
-"""In a cell whose trials never updated connectivity, so that they are no results of the method."""
 
 
 @dataclass(frozen=True)

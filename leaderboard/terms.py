@@ -13,6 +13,10 @@ from leaderboard.trial_facts import BUDGET, TrialResult
 from suite.results.training_flops import off_budget
 
 INDEX = "index.html"
+OFF_BUDGET = "off budget"
+"""Of trials that took more than they may at equal training FLOPs, or less."""
+NO_UPDATE = "no update"
+"""Of trials that never updated connectivity, so that they are no results of the method."""
 
 
 @dataclass(frozen=True, order=True)

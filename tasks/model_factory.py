@@ -2,11 +2,13 @@
 
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from suite.core.declarations import unknown
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from tasks.models import from_timm
@@ -47,9 +49,7 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     try:
         signature.bind(**options)
     except TypeError as error:
-        raise InvalidInput(
-            f"task {task.name}: {task.model} cannot be called with {', '.join(options)}: {error}"
-        ) from error
+        raise InvalidInput(_refused(task, signature, options, error)) from error
     try:
         model = factory(**options)
     except (TypeError, ValueError) as error:
@@ -61,6 +61,18 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
             f"task {task.name}: {task.model} builds a {type(model).__name__}, not a torch.nn.Module"
         )
     return model
+
+
+def _refused(
+    task: Task, signature: inspect.Signature, options: Mapping[str, Any], error: TypeError
+) -> str:
+    """Return why a model cannot be called with these options, with the nearest names."""
+    known = [name for name in signature.parameters if name not in ("shape", "classes", "width")]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+    for name in task.model_options:
+        if name not in signature.parameters and not takes_any:
+            return f"task {task.name}: model_options: {unknown('option', name, known)}"
+    return f"task {task.name}: {task.model} cannot be called with {', '.join(options)}: {error}"
 
 
 def libraries(task: Task) -> tuple[str, ...]:

@@ -22,10 +22,15 @@ LEADERBOARD = "leaderboard"
 
 
 class LeaderboardRole(ReferenceRole):
-    """{leaderboard}`text <page>`: a page of the leaderboard, by its address there."""
+    """{leaderboard}`text <page>`: a page of the leaderboard, by its address there.
+
+    ``sphinx-build -D links_outside_leaderboard=1`` says that one is built, as `make site` does.
+    """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """Return the link."""
+        """Return the link; its words alone where no leaderboard is built beside the pages."""
+        if not self.config.links_outside_leaderboard:
+            return [nodes.inline("", self.title)], []
         up = "../" * self.env.docname.count("/")
         address = f"{up}{LEADERBOARD}/{self.target}"
         return [nodes.reference("", self.title, refuri=address, internal=True)], []
@@ -79,6 +84,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the settings, the role, and what resolves the links of a page that was read."""
     app.add_config_value("links_outside_repository", "", "env", str)
     app.add_config_value("links_outside_pages", {}, "env", dict)
+    app.add_config_value("links_outside_leaderboard", False, "env", bool)
     app.add_role(LEADERBOARD, LeaderboardRole())
     app.connect("doctree-read", resolve, priority=400)  # before files to copy are collected
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

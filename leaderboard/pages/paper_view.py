@@ -21,13 +21,12 @@ from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
 from leaderboard.summary_table import (
-    NO_UPDATE,
-    OFF_BUDGET,
     SummaryCell,
     SummaryRow,
     SummaryTable,
     summary_table,
 )
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 from suite import __version__
 
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"

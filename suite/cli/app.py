@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from suite import __version__
+from suite.cli.usage import misuse
 from suite.core import stopping
 from suite.core.console import complain, complain_at_length, hide_secrets_in_tracebacks, say
 from suite.core.discovery import docstring
@@ -161,8 +162,7 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _stopped()
     except UsageError as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-        message = message.replace(": Value error, ", ": ", 1)  # pydantic's, before the reason
+        message = misuse(error)
         if "\n" in message:  # the whole help: no verb was given
             complain_at_length(message)
         else:

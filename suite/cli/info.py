@@ -6,6 +6,7 @@ import typer
 
 from suite.cli import completion
 from suite.cli.options import JsonOption
+from suite.core.code_files import is_own_origin
 from suite.core.console import print_json, print_table, say
 from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput, first_line
@@ -33,7 +34,8 @@ def info(
         print_json({**content, "hyperparameters": parameters})
         return
     for key, value in content.items():
-        say(f"{key:<12} {value}")
+        if value:
+            say(f"{key:<12} {value}")
     if parameters:
         say("")
         columns = ["name", "default", "allowed", "meaning", "source"]
@@ -77,6 +79,8 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(declaration, word)) for word in words}
+    if is_own_origin(declaration.origin):
+        content["declared in"] = declaration.origin
     if isinstance(declaration, Method):
         if equation := equation_of(declaration):
             content["equation"] = equation

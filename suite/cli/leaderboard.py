@@ -20,6 +20,7 @@ from suite.cli.options import (
     StoreOption,
     StudyOption,
 )
+from suite.cli.plugin_hints import unknown_on_boards
 from suite.cli.run_options import ProjectOption
 from suite.cli.submit import new_header, report
 from suite.core import temporary
@@ -92,9 +93,9 @@ def build(
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
     if shipped and (study is not None or include_ablations):
         raise InvalidInput("--shipped shows all shipped results: leave out --study and --include-…")
-    results = () if shipped else Store(store)
+    results = None if shipped else Store(store)
     built = build_site(
-        results,
+        () if results is None else results,
         out,
         markdown,
         WORKERS,
@@ -107,6 +108,8 @@ def build(
         print_json(_summary(built))
     else:
         _print_boards(built)
+    if results is not None and (hint := unknown_on_boards(results, built.boards)):
+        complain(hint)
     if note:
         complain(note)
     if mode is not Mode.OFF:
@@ -198,8 +201,16 @@ def serve(
     server = Server(out, port)
     versions = results.backend.versions
 
+    hints: list[str] = []
+
     def rebuild() -> None:
-        build_site(results, out, workers=WORKERS, study=study, include_ablations=include_ablations)
+        built = build_site(
+            results, out, workers=WORKERS, study=study, include_ablations=include_ablations
+        )
+        hint = unknown_on_boards(results, built.boards)
+        if hint not in ("", *hints):
+            hints.append(hint)
+            complain(hint)
 
     def rebuild_and_say() -> None:
         rebuild()

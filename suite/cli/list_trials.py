@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from leaderboard.code_versions import out_of_date
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
+from suite.core.arguments import not_a_sparsity
 from suite.core.console import complain
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -55,12 +57,15 @@ class TrialFilter:
         """Check that each name is one that a trial could have.
 
         Raises:
-            InvalidInput: a task or method is neither in the store nor declared, or there is no such
-                status; with the nearest names.
+            InvalidInput: a task or method is neither in the store nor declared (with the nearest
+                names), there is no such status, or a sparsity is none.
         """
         for state in self.status:
             if state not in STATES:
                 raise InvalidInput(f"--status {state}: give one of {', '.join(STATES)}")
+        for sparsity in self.sparsity:
+            if not 0 <= sparsity < 1:
+                raise not_a_sparsity("--sparsity", sparsity)
         for kind, names, declared in (
             ("task", self.task, registry.tasks),
             ("method", self.method, registry.methods),
@@ -151,13 +156,22 @@ def table_rows(trials: Sequence[TrialSummary]) -> list[list[str]]:
             f"{one.method} {one.settings}".strip(),
             "" if one.sparsity is None else f"{one.sparsity:g}",
             "" if one.seed is None else str(one.seed),
-            f"{one.status}, out of date" if one.out_of_date else one.status,
+            status_text(one),
             metric_text(one),
             "" if one.seconds is None else f"{one.seconds:.1f}",
             one.started[:16].replace("T", " "),
         ]
         for one in trials
     ]
+
+
+def status_text(one: TrialSummary) -> str:
+    """Return the status of a trial with the mark that boards have in the place of its value."""
+    if one.out_of_date:
+        return f"{one.status}, out of date"
+    if one.no_update:
+        return f"{one.status}, {NO_UPDATE}"
+    return f"{one.status}, {OFF_BUDGET}" if one.off_budget else one.status
 
 
 def metric_text(one: TrialSummary) -> str:

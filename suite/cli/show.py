@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from leaderboard.code_versions import out_of_date, recorded_version
+from leaderboard.terms import uncounted
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
+from suite.cli.plugin_hints import plugins_of, unknown_of
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.errors import InvalidInput
-from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.experiments.trial_config import show as value_text
 from suite.results import metrics
@@ -62,6 +63,8 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
     made_by = recorded_version(record)
     if reason := out_of_date([(made_by, record.finished)]).get(made_by):
         found.append(("out of date", reason))
+    if record.status == "done" and (reason := uncounted(record)):
+        found.append(("not counted", reason))
     if record.error is not None:
         found.append(("error", f"{record.error.get('type', '')}: {record.error['message']}"))
     known = {"task", "method", "sparsity", "seed", "hyperparameters", "recipe"}
@@ -96,18 +99,18 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
     content = record.model_dump(mode="json")
     found += [(name, _text(value)) for name, value in content.items() if name not in SHOWN]
     found += [("note", note) for note in record.notes]
-    found.append(("again", command(record)))
+    found.append(("again", command(record, store)))
     found.append(("files", f"{store.where(record.key)}: {', '.join(store.names(record.key))}"))
     return [(name, text) for name, text in found if text]
 
 
-def command(record: Record) -> str:
+def command(record: Record, store: Store) -> str:
     """Return the command that runs a trial again, or why there is none here."""
-    for kind, known in (("task", registry.tasks()), ("method", registry.methods())):
-        if (name := record.trial[kind]) not in known:
-            return f"not here: {kind} {name} is not known: give its file with --plugin"
+    if unknown := unknown_of(store, record):
+        return f"not here: {unknown}"
     try:
-        return Trial.make(**record.trial).command()
+        trial = Trial.make(**record.trial)
+        return trial.command().replace("resonance run", f"resonance {plugins_of(trial)}run", 1)
     except InvalidInput as error:
         return f"not here: {error}"
 

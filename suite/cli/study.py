@@ -70,7 +70,7 @@ def study(
     """Run a study: show the plan, skip what is done, run the rest.
 
     With `--dry-run` only the plan is shown, and how long it will take: by the times of trials in
-    the store, or by a probe of at most ten seconds.
+    the store, or by a probe of at most ten seconds, which times one method on each task now.
     """
     options = EngineOptions(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial

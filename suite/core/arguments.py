@@ -35,6 +35,15 @@ def number(name: str, given: object) -> float:
     return given
 
 
+def not_a_sparsity(name: str, given: object) -> InvalidInput:
+    """Return the refusal of what is no sparsity; of a percentage it says which fraction it is."""
+    shown = f"{given:g}" if isinstance(given, float) else f"{given!r:.40}"
+    percent = ""
+    if isinstance(given, int | float) and not isinstance(given, bool) and 1 < given < 100:
+        percent = f"; {given:g} % is {given / 100:g}"
+    return InvalidInput(f"{name}={shown} is not usable: give a number in [0, 1){percent}")
+
+
 def count(name: str, given: object, *, least: int) -> int:
     """Return a whole number of at least `least`."""
     if isinstance(given, bool) or not isinstance(given, int):

@@ -323,13 +323,19 @@ def check_once(what: str, given: Sequence[Hashable]) -> None:
 
 
 def unknown(
-    kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "", declared: bool = False
+    kind: str,
+    name: str,
+    valid: Iterable[str],
+    *,
+    see: str = "",
+    of: str = "",
+    declared: bool = False,
 ) -> str:
     """Return the one-line message for a name that does not exist.
 
     If one of `valid` (declarations by name) formerly had this name, it gives the new name; else
-    it suggests the nearest valid names. `declared` names can also come from a file or package of
-    the user's, and the message says how.
+    it suggests the nearest valid names, else it lists them: all, unless `see` is a verb that does.
+    `declared` names can also come from a file or package of the user's, and the message says how.
     """
     name = " ".join(str(name)[: 2 * MAX_SHOWN].split())
     name = name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…"
@@ -343,8 +349,10 @@ def unknown(
     if near:
         hint = "did you mean " + " or ".join(near) + "?"
     elif valid:
-        hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
+        most = 12 if see else len(valid)
+        hint = "valid: " + ", ".join(valid[:most]) + (", …" if len(valid) > most else "")
     else:
         hint = "there is none"
     own = "; to add your own: `resonance --plugin FILE …`, or install its package"
-    return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all{own * declared})"
+    more = f" (`resonance {see}` shows all{own * declared})" if see else ""
+    return f"unknown {kind} '{name}'{whose}: {hint}{more}"

@@ -39,17 +39,21 @@ class Estimate:
         seconds: until all are done; None if nothing is known of some of them.
         workers: trials run at once.
         source: what it is based on, in words.
+        start: seconds until a worker is ready, included in `seconds`; None if it is not known.
     """
 
     seconds: float | None
     workers: int
     source: str
+    start: float | None = None
 
     def __str__(self) -> str:
         if self.seconds is None:
             return f"how long they take is not known ({self.source})"
         words = in_words(self.seconds)
-        return f"about {words} with {self.workers} worker{'s' * (self.workers != 1)}, {self.source}"
+        workers = f"{self.workers} worker{'s' * (self.workers != 1)}"
+        start = "without their start" if self.start is None else in_words(self.start) + " to start"
+        return f"about {words} with {workers} ({start}), {self.source}"
 
 
 def estimate(kinds: Kinds, timings: Timings, workers: int) -> float | None:
@@ -78,18 +82,29 @@ def estimate_trials(
         InvalidInput: the probe finds that one of the trials cannot be run.
     """
     timings, sources = Timings(), list[str]()
+    start: float | None = None
     for trial, seconds in earlier_times(done, store):
         timings.add(trial, seconds)
     if _unknown(kinds, timings):
         for trial, seconds in stored_times(store, {trial.task for trial, _ in kinds}):
             timings.add(trial, seconds)
     if missing := _unknown(kinds, timings):
-        probed = [trial.task for trial in probe(missing, timings, options)]
-        sources = [f"by a probe of {', '.join(probed)}" if probed else "a probe timed none"]
+        probed, start = probe(missing, timings, options)
+        sources = [_probe_in_words(probed, missing) if probed else "a probe timed none"]
     if len(missing) < len(kinds):
         sources.insert(0, "by trials in the store")
     workers = at_once(options, [trial for trial, _ in kinds])
-    return Estimate(estimate(kinds, timings, workers), workers, " and ".join(sources))
+    takes = estimate(kinds, timings, workers)
+    if takes is not None and start is not None:
+        takes += start
+    return Estimate(takes, workers, " and ".join(sources), start)
+
+
+def _probe_in_words(probed: Sequence[Trial], missing: Sequence[Trial]) -> str:
+    """Return what was timed, and whether methods are judged by it that were not."""
+    what = ", ".join(f"{trial.method} on {trial.task}" for trial in probed)
+    others = {trial.method for trial in missing} - {trial.method for trial in probed}
+    return f"by a probe of {what}" + (" (other methods may take longer)" if others else "")
 
 
 def at_once(options: EngineOptions, trials: Iterable[Trial]) -> int:
@@ -158,10 +173,13 @@ def stored_times(store: Store, tasks: set[str]) -> Iterable[tuple[Trial, float]]
 # ---------------------------------------------------------------- the probe
 
 
-def probe(trials: Sequence[Trial], timings: Timings, options: EngineOptions) -> list[Trial]:
+def probe(
+    trials: Sequence[Trial], timings: Timings, options: EngineOptions
+) -> tuple[list[Trial], float | None]:
     """Train one trial of each task for a few steps, in a worker process; nothing is written.
 
-    Add to `timings` how long each would take in all, and return those that were timed.
+    Add to `timings` how long each would take in all, and return those that were timed, and the
+    seconds until the worker was ready (None if it was not asked to be).
 
     Raises:
         InvalidInput: one of them cannot be run.
@@ -169,10 +187,13 @@ def probe(trials: Sequence[Trial], timings: Timings, options: EngineOptions) -> 
     first = {(t.task, t.device, t.precision, t.execution, t.threads): t for t in reversed(trials)}
     chosen = list(first.values())[::-1]
     function = f"{__name__}:probe_trial"
-    timed = []
+    timed: list[Trial] = []
+    start = None
+    began = time.monotonic()
     with closing(WorkerHandle(WorkerConfig(store="memory://probe", function=function))) as handle:
         if PROBE_SECONDS > 0:
             handle.check(chosen)
+            start = time.monotonic() - began
         end = time.monotonic() + PROBE_SECONDS
         for number, trial in enumerate(chosen):
             left = end - time.monotonic()
@@ -183,7 +204,7 @@ def probe(trials: Sequence[Trial], timings: Timings, options: EngineOptions) -> 
             if seconds is not None:
                 timings.add(trial, seconds)
                 timed.append(trial)
-    return timed
+    return timed, start
 
 
 def _probed(handle: WorkerHandle, limit: float) -> float | None:

@@ -14,12 +14,13 @@ from pydantic import (
     model_validator,
 )
 
+from suite.core.arguments import not_a_sparsity
 from suite.core.declarations import Value, check_once, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, count_combinations, factors_of
 from suite.experiments.study_file import read_study_file
-from suite.experiments.trial_config import Trial, TrialSeeds, validated
+from suite.experiments.trial_config import MAX_SEED, Trial, TrialSeeds, validated
 
 MAX_SEEDS = 1000
 MAX_TRIALS = 100_000
@@ -28,6 +29,7 @@ STUDIES = Path(__file__).with_name("studies")
 """The folder of the studies that are part of the project."""
 
 
+Seed = Annotated[StrictInt, Field(ge=0, lt=MAX_SEED)]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 Threads = Annotated[StrictInt, Field(ge=1, le=1024)]
@@ -131,7 +133,7 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     tasks: tuple[TaskEntry, ...]
     methods: tuple[MethodEntry, ...]
     sparsities: tuple[StrictFloat, ...] = ()
-    seeds: tuple[StrictInt, ...]
+    seeds: tuple[Seed, ...]
     recipe: dict[str, Any] = {}
     device: Device = "cpu"
     precision: Precision = "float32"
@@ -148,8 +150,11 @@ class Study(BaseModel, frozen=True, extra="forbid"):
             return given
         given = dict(given)
         listed = given.get("sparsities")
-        if isinstance(listed, list | tuple) and any(isinstance(one, bool) for one in listed):
-            raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
+        for one in listed if isinstance(listed, list | tuple) else ():
+            if isinstance(one, bool):
+                raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
+            if not isinstance(one, int | float) or not 0 <= one < 1:
+                raise not_a_sparsity("sparsities: sparsity", one)
         for field in ("tasks", "methods"):
             if isinstance(given.get(field), str):
                 raise InvalidInput(f"{field}={given[field]}: give a list, e.g. [{given[field]}]")
@@ -162,16 +167,20 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         if isinstance(seeds, list | tuple) and len(seeds) > MAX_SEEDS:
             raise InvalidInput(f"seeds: {len(seeds)} are listed: give at most {MAX_SEEDS}")
         if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds > MAX_SEEDS:
-                raise InvalidInput(f"seeds={seeds}: give at most {MAX_SEEDS}")
+            if not 1 <= seeds <= MAX_SEEDS:
+                raise InvalidInput(f"seeds={seeds}: give at least 1 and at most {MAX_SEEDS}")
             given["seeds"] = list(range(seeds))
+        elif "seeds" in given and not isinstance(seeds, list | tuple):
+            raise InvalidInput(
+                f"seeds={seeds!r:.80} is not usable: give how many, e.g. 5, or a list, e.g. [0, 1]"
+            )
         return given
 
     @classmethod
     def make(cls, /, **given: Any) -> "Study":
         """Return a validated study; raises `InvalidInput` with a one-line message."""
         what = f"study {given.get('name', '')!s:.80}".strip()
-        return validated(cls, given, what, "list studies")
+        return validated(cls, given, what, see="")
 
     @model_validator(mode="after")
     def _once(self) -> "Study":
@@ -258,11 +267,22 @@ class Study(BaseModel, frozen=True, extra="forbid"):
                     for one in configurations:
                         if (key := one.key(seed)) not in unique:
                             unique[key] = one.trial(seed)
-        if not unique:
+        self._check_some(len(unique))
+        return unique
+
+    def check(self) -> None:
+        """Check names, settings and levels of every task and method, by one trial of each.
+
+        Raises:
+            InvalidInput: one is invalid, or there is no trial.
+        """
+        self._check_some(self.count())
+
+    def _check_some(self, count: int) -> None:
+        if not count:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
-        return unique
 
     def _check_size(self, count: int) -> None:
         if count > MAX_TRIALS:
@@ -369,7 +389,14 @@ def load_study(name_or_file: str) -> Study:
     if path.suffix not in (".yaml", ".yml"):
         message = unknown("study", name_or_file, shipped_studies(), see="list studies")
         raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
-    study = Study.make(**read_study_file(path, f"study {name_or_file}"))
-    if study.plugins:
-        registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
+    what = f"study {name_or_file}"
+    content = read_study_file(path, what)
+    try:
+        study = validated(Study, content, what, see="")
+        if study.plugins:
+            registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
+        if not shipped:
+            study.check()
+    except InvalidInput as error:
+        raise InvalidInput(str(error) if what in str(error) else f"{what}: {error}") from None
     return study

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
+from suite.core.arguments import not_a_sparsity
 from suite.core.code_files import OwnCode
 from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
@@ -65,11 +66,9 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
             return given
         task, method = registry.tasks()[given["task"]], registry.methods()[given["method"]]
         sparsity = given.get("sparsity", 0.0)
-        if isinstance(sparsity, bool) or not isinstance(sparsity, int | float):
-            raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
-        if not 0 <= sparsity < 1:
-            shown = f"{sparsity:g}" if isinstance(sparsity, float) else f"{sparsity!r:.40}"
-            raise InvalidInput(f"sparsity={shown} is not usable: give a number in [0, 1)")
+        number = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
+        if not number or not 0 <= sparsity < 1:
+            raise not_a_sparsity("sparsity", sparsity)
         if method.dense and sparsity != 0:
             raise InvalidInput(f"sparsity={sparsity:g}: {method.name} takes none; leave it out")
         settings = {
@@ -259,7 +258,7 @@ def show(value: Value) -> str:
 
 
 def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> M:
-    """Return user input as a validated model; `see` is the verb that shows more.
+    """Return user input as a validated model; `see` is the verb that shows more, if any does.
 
     Raises:
         InvalidInput: it cannot be used; one line.
@@ -272,14 +271,49 @@ def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> 
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InvalidInput):
             raise cause from None
-        place = ".".join(f"{part!s:.80}" for part in first["loc"])
-        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            message = unknown("field", place, model.model_fields, of=what, see=see)
+        *above, last = first["loc"] or ("",)
+        place = ": ".join([what, *_place(given, above)])
+        if first["type"] == "extra_forbidden" and not above:
+            message = unknown("field", str(last), model.model_fields, of=what, see=see)
+        elif first["type"] == "extra_forbidden":
+            known = _model_at(model, above).model_fields
+            message = f"{place}: {unknown('field', str(last), known)}"
         elif first["type"] == "missing":
-            message = f"{what}: '{place}' is missing"
+            message = f"{place}: '{last}' is missing"
+        elif isinstance(last, int):
+            message = f"{place}: {first['input']!r:.80} is not usable: {allowed(first)}"
         else:
-            message = f"{what}: {place}={first['input']!r:.80} is not usable: {_allowed(first)}"
+            value = f"{last!s:.80}={first['input']!r:.80}"
+            message = f"{place}: {value} is not usable: {allowed(first)}"
         raise InvalidInput(message) from None
+
+
+def _place(given: Any, path: Sequence[int | str]) -> Iterator[str]:
+    """Yield the fields that lead to a value; an entry of a list by its name, else its number."""
+    for part in path:
+        try:
+            given = given[part]
+        except (LookupError, TypeError):
+            given = None
+        if isinstance(part, str):
+            yield f"{part:.80}"
+        elif isinstance(given, Mapping):
+            named = isinstance(given.get("name"), str)
+            yield f"{given['name']:.80}" if named else f"entry {part + 1}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """Return the model of the mapping at a place in a model's input."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            kinds = [model.model_fields[part].annotation]
+            while kinds:
+                kind = kinds.pop()
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    model = kind
+                    break
+                kinds += get_args(kind)
+    return model
 
 
 KINDS = {
@@ -288,11 +322,14 @@ KINDS = {
 }  # fmt: skip
 
 
+PATTERNS = {
+    r"^[a-z0-9][a-z0-9_-]*$": "small letters, digits, - and _, beginning with a letter or digit",
+}
 _COUNTED = {"string_too_long": "characters", "string_too_short": "characters"}
 
 
-def _allowed(error: Any) -> str:
-    """Return in words what pydantic would have accepted."""
+def allowed(error: Any) -> str:
+    """Return in words what pydantic would have accepted, given one of its errors."""
     about, kind = error.get("ctx", {}), error["type"]
     bounds = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
     for name, words in bounds.items():
@@ -303,6 +340,10 @@ def _allowed(error: Any) -> str:
     for name, words in (("min_length", "at least {}"), ("max_length", "at most {}")):
         if name in about:
             return f"give {words.format(about[name])} {_COUNTED.get(kind, 'of them')}"
+    if kind == "tuple_type" and isinstance(error["input"], str | int | float):
+        return f"give a list, e.g. [{error['input']!s:.40}]"
+    if kind == "string_pattern_mismatch":
+        return f"give {PATTERNS.get(about['pattern'], 'a text like ' + about['pattern'])}"
     if kind.partition("_")[0] in KINDS and kind.endswith(("_type", "_parsing", "_from_float")):
         return f"give {KINDS[kind.partition('_')[0]]}"
     return str(error["msg"]).splitlines()[0].removeprefix("Value error, ")

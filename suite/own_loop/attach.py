@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from suite.core.arguments import not_a_sparsity
 from suite.core.errors import InvalidInput, SparsityWarning
 from suite.experiments import registry
 from suite.own_loop.examples import to_examples
@@ -171,7 +172,7 @@ def _target(
 def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -> None:
     """Check that these are numbers of the right kind."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
-        raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
+        raise not_a_sparsity("sparsity", sparsity)
     if not is_whole(steps) or steps < 1:
         raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
     if not is_whole(seed):

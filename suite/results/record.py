@@ -248,6 +248,27 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
+def never_updated_in(content: Mapping[str, Any]) -> str:
+    """Return `Record.never_updated` of a record as JSON has it."""
+    if content["status"] == "failed":
+        return ""
+    noted = (note for note in content.get("notes") or () if note.startswith(NO_UPDATE_NOTE))
+    if said := content.get("no_update") or next(noted, ""):
+        return str(said)
+    trial = content["trial"]
+    settings = (content.get("configuration") or {}).get("hyperparameters")
+    silent = (
+        content.get("schema_version") == WITHOUT_NOTES
+        and not trial.get("trainer")
+        and not (content.get("declared") or {}).get("method")
+        and trial.get("sparsity", 0.0) > 0
+        and isinstance(settings, dict)
+        and "update_every" in settings
+        and "mask_churn" not in content["metrics"]
+    )
+    return f"{NO_UPDATE_NOTE} steps: no mask changed" if silent else ""
+
+
 class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     """The result of a trial. All times are in `timing`; the rest repeats exactly.
 
@@ -353,22 +374,19 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         `no_update` say it in a note; those of before the note, of the suite's own methods, by
         having an interval between updates and yet no churn, which is measured where one is.
         """
-        if self.status == "failed":
-            return ""
-        noted = (note for note in self.notes if note.startswith(NO_UPDATE_NOTE))
-        if said := self.no_update or next(noted, ""):
-            return said
-        settings = self.configuration.get("hyperparameters")
-        silent = (
-            self.schema_version == WITHOUT_NOTES
-            and not self.trial.get("trainer")
-            and (self.declared is None or self.declared.method is None)
-            and self.trial["sparsity"] > 0
-            and isinstance(settings, dict)
-            and "update_every" in settings
-            and "mask_churn" not in self.metrics
+        declared = self.declared is not None and self.declared.method is not None
+        return never_updated_in(
+            {
+                "status": self.status,
+                "notes": self.notes,
+                "no_update": self.no_update,
+                "schema_version": self.schema_version,
+                "trial": self.trial,
+                "declared": {"method": declared},
+                "configuration": self.configuration,
+                "metrics": self.metrics,
+            }
         )
-        return f"{NO_UPDATE_NOTE} steps: no mask changed" if silent else ""
 
     @property
     def finished(self) -> float:

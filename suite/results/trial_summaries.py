@@ -22,15 +22,16 @@ from suite.experiments.trial_config import Trial, show
 from suite.results.integrity import CHECKSUMMED_SINCE, read_intact
 from suite.results.metrics import out_of_range
 from suite.results.old_names import has_old_names
-from suite.results.record import ACCURACY, LIMITS, SCHEMA_VERSION, Record
+from suite.results.record import ACCURACY, LIMITS, SCHEMA_VERSION, Record, never_updated_in
 from suite.results.record_index import IndexRow, RecordIndex
 from suite.results.recorded_version import RecordedVersion, finished_at
 from suite.results.storage_backend import BATCH_SIZE, KEY, RECORD
 from suite.results.store import CorruptRecord, Store, gc_paused
+from suite.results.training_flops import off_budget
 
 CACHE = Path(".cache") / "resonance-bench" / "summaries"
 """In the user's home: a file per store."""
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 MIN_CACHED = 200
 """Summaries are remembered once so many records had to be read anew."""
 UNUSUAL = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -51,6 +52,8 @@ class TrialSummary:
         seconds: how long it took.
         started: date and time in ISO format; empty if that is not known.
         message: why it failed, or is damaged.
+        no_update: why its method never updated connectivity, so that it is no result; else empty.
+        off_budget: why it is not compared at equal training FLOPs, if that was asked; else empty.
         out_of_date: why it is out of date, where that was looked for; else empty.
         made_by: the versions of task and method that its record has; None without a record.
         configured: the values that all hyperparameters and recipe fields had, as JSON with sorted
@@ -71,6 +74,8 @@ class TrialSummary:
     seconds: float | None = None
     started: str = ""
     message: str = ""
+    no_update: str = ""
+    off_budget: str = ""
     out_of_date: str = ""
     made_by: RecordedVersion | None = None
     configured: str = ""
@@ -117,8 +122,21 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         started=str(timing.get("started") or ""),
         message=str((content.get("error") or {}).get("message", "")),
+        no_update=never_updated_in(content),
+        off_budget=_off_budget(content) if content["status"] == "done" else "",
         made_by=RecordedVersion.of_content(content),
         configured=_configured(content.get("configuration") or {}),
+    )
+
+
+def _off_budget(content: Mapping[str, Any]) -> str:
+    """Return why a training with a ``flops_budget`` missed it; empty if it did not, or has none."""
+    recipe = (content.get("configuration") or {}).get("recipe") or content["trial"].get("recipe")
+    if not (budget := (recipe or {}).get("flops_budget")):
+        return ""
+    flops = content["flops"]
+    return off_budget(
+        _number(flops["training"]), _number(flops.get("dense_training", 0.0)), _number(budget)
     )
 
 

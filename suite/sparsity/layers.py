@@ -162,13 +162,18 @@ def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
     """
     if not isinstance(mask, Tensor):
         raise InvalidInput(
-            f"{weight.name}: a mask is a boolean tensor of shape {tuple(weight.shape)}, "
-            f"not {type(mask).__name__}"
+            f"layer '{weight.name}': the mask is {type(mask).__name__}: give a boolean tensor of "
+            f"shape {tuple(weight.shape)}"
         )
-    if mask.dtype != torch.bool or mask.shape != weight.shape:
+    if mask.shape != weight.shape:
         raise InvalidInput(
-            f"{weight.name}: a mask is boolean of shape {tuple(weight.shape)}, "
-            f"not {mask.dtype} of {tuple(mask.shape)}"
+            f"layer '{weight.name}': the mask has shape {tuple(mask.shape)}: give the weight's, "
+            f"{tuple(weight.shape)}"
+        )
+    if mask.dtype != torch.bool:
+        raise InvalidInput(
+            f"layer '{weight.name}': the mask is {mask.dtype}: give a boolean one, True where a "
+            "weight is active"
         )
 
 

@@ -56,7 +56,7 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Examples:
 
     Raises:
         InvalidInput: it cannot be read, lacks a target, or contains a value that is not a finite
-            number; the message names column and row (counted from 1, without the header).
+            number; the message names column and line (of a Parquet file: row).
     """
     import numpy as np
 

@@ -1,5 +1,6 @@
 """A table in a CSV or Parquet file, with a column to predict."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
 
     Raises:
         InvalidInput: it cannot be read, lacks the target, or contains a value that is not a finite
-            number; the message names column and row (counted from 1, without the header).
+            number; the message names column and line (of a Parquet file: row).
     """
     import numpy as np
 
@@ -87,16 +88,16 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     if labels.dtype.is_float():
         labels = labels.fill_nan(None)
     if labels.null_count():
-        row = labels.is_null().to_list().index(True) + 1
-        raise InvalidInput(f"table {path}: row {row} has no '{target}': fill it in or delete it")
+        where = row_place(path, labels.is_null().to_list().index(True))
+        raise InvalidInput(f"table {path}: {where} has no '{target}': fill it in or delete it")
     texts = [str(value) for value in labels.to_list()]
     known = classes if classes is not None else _classes(path, labels, texts)
     numbers = {text: number for number, text in enumerate(known)}
-    for row, text in enumerate(texts, start=1):
+    for row, text in enumerate(texts):
         if text not in numbers:
             raise InvalidInput(
-                f"table {path}: row {row} has the class '{text}', which is not in the training "
-                f"table (it has {shown(known)}): remove the row, or add rows of the class"
+                f"table {path}: {row_place(path, row)} has the class '{text}', which is not in the "
+                f"training table (it has {shown(known)}): remove it, or add rows of the class"
             )
     return Table(np.stack(columns, 1), np.array([numbers[text] for text in texts]), known)
 
@@ -195,10 +196,29 @@ def column_numbers(path: Path, column: "pl.Series", what: str) -> "np.ndarray":
     if not numeric or bad.any():
         row = bad.to_list().index(True) if bad.any() else 0
         raise InvalidInput(
-            f"table {path}: column '{column.name}' has {column[row]!r:.80} in row {row + 1}: "
+            f"table {path}: column '{column.name}' has {column[row]!r:.80} in "
+            f"{row_place(path, row)}: "
             f"{what} must be finite numbers (encode it, fill it in, or list it under 'ignore')"
         )
     return found.to_numpy().astype(np.float64)
+
+
+def row_place(path: Path, row: int) -> str:
+    """Return where a row, counted from 0, is in a file: its line in a text file, counted from 1."""
+    if path.suffix.lower() != ".parquet":
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        try:
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                reader = csv.reader(file, delimiter=separator)
+                ends, number = 0, -2  # the header is the first that is not empty
+                for record in reader:
+                    number += bool(record) or number > -2
+                    if number == row:
+                        return f"line {ends + 1}"
+                    ends = reader.line_num
+        except (OSError, csv.Error):
+            pass
+    return f"row {row + 1}"
 
 
 def _ordered(texts: set[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from suite.cli.info import information, task_facts
 from suite.experiments import registry
+from tests.cli.test_plugin_hints import METHOD
 
 
 def test_the_facts_of_a_task_hold_its_size_and_its_data():
@@ -25,3 +26,13 @@ def test_a_method_s_rule_is_told_and_that_of_a_preset_s_base():
     assert rule == registry.methods()["rigl"].equation
     assert information("gse")[0]["equation"]
     assert "equation" not in information("dense")[0]
+
+
+def test_a_method_of_ones_own_says_where_it_is_declared_and_no_empty_row(resonance, place):
+    (place / "mine.py").write_text(METHOD)
+    lines = resonance("--plugin mine.py info mine").out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "name", "title", "summary", "family", "source", "revision", "declared",
+    ]  # fmt: skip
+    assert lines[-1] == f"declared in  {place / 'mine.py'}"
+    assert "declared in" not in information("rigl")[0]

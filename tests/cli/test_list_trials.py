@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from leaderboard.boards import build_boards
+from leaderboard.terms import uncounted
 from suite import load_results
 from suite.cli import list_trials as module
 from suite.cli.list_trials import COLUMNS, STATES, metric_text
@@ -151,3 +152,25 @@ def test_a_metric_that_is_not_test_accuracy_is_named():
 def test_the_help_names_every_status(resonance):
     text = resonance("list --help").out
     assert all(state in text for state in STATES)
+
+
+def test_a_trial_that_is_no_result_has_the_mark_of_the_boards(resonance, store):
+    idle, good = done(make_trial("rigl", seed=0)), done(make_trial("rigl", seed=1))
+    reason = "no update falls into these 9 steps"
+    idle = idle.model_copy(update={"no_update": reason})
+    over = done(make_trial("rigl", seed=2, recipe={"flops_budget": 1.0}), training=200.0)
+    over.flops["dense_training"] = 100.0
+    within = done(make_trial("rigl", seed=3, recipe={"flops_budget": 1.0}))
+    within.flops["dense_training"] = 100.0
+    records = (idle, good, over, within)
+    for record in records:
+        store.write(record.key, {"record.json": record.to_json()})
+    rows = dict(line.split("\t")[::5][:2] for line in resonance("list trials").out.splitlines())
+    assert [rows[record.key] for record in records] == [
+        "done, no update", "done", "done, off budget", "done",
+    ]  # fmt: skip
+    found = {one["key"]: one for one in listed(resonance)}
+    assert found[idle.key]["no_update"] == uncounted(idle) == reason
+    assert found[over.key]["off_budget"] == uncounted(over) != ""
+    shown = [line.split() for line in resonance("show", idle.key).out.splitlines()]
+    assert ["not", "counted", *reason.split()] in shown

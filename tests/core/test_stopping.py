@@ -80,14 +80,16 @@ CASES = {
 }  # fmt: skip
 
 
-def heed_hangup() -> None:
-    """Undo what nohup does, under which the tests may run."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def heed(*ignored: signal.Signals) -> None:
+    """Undo what the tests may run under: nohup, a job in the background, a supervisor."""
+    for number in (*stopping.STOPPING, *stopping.AT_ONCE, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def start(code: str, prepare=heed_hangup) -> subprocess.Popen[str]:
+def start(code: str, *ignored: signal.Signals) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", START + code], preexec_fn=prepare,
+        [sys.executable, "-c", START + code], preexec_fn=lambda: heed(*ignored),
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -112,11 +114,19 @@ def test_a_signal_ends_a_program_as_documented_in_every_phase(case):
     assert out == ("cleaned\n" if case == "ended at once" else "")
 
 
-def test_what_was_started_to_survive_its_terminal_does():
-    def ignore() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def test_the_cases_hold_where_the_tests_themselves_were_started_to_ignore_signals():
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        process = start(DEAF.replace("TELL", "False"))
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    process.send_signal(signal.SIGQUIT)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == 131
 
-    process = start(RAISED, prepare=ignore)
+
+def test_what_was_started_to_survive_its_terminal_does():
+    process = start(RAISED, signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=SECONDS)

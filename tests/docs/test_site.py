@@ -32,10 +32,13 @@ SEEN = ["index.html", "own-method.html", "methods/rigl.html", "api/methods.html"
 """A page of each kind, which is opened in a browser."""
 
 
-def sphinx(source: Path, out: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Build with warnings as errors, in a process of its own."""
+def sphinx(
+    source: Path, out: Path, *, leaderboard: bool = True, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Build with warnings as errors, in a process of its own, as if beside a leaderboard."""
     given = {n: v for n, v in os.environ.items() if n != "GITHUB_REPOSITORY"} | environment
     words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    words += ["-D", f"links_outside_leaderboard={int(leaderboard)}"]
     return subprocess.run(
         [*words, "-d", str(out.parent / f"{out.name}-doctrees"), str(source), str(out)],
         capture_output=True,
@@ -264,7 +267,7 @@ def small(tmp_path):
     """Return the function that builds a small documentation, and gives its start page."""
     needs_sphinx()
 
-    def build(text: str, repository: str = "") -> tuple[str, str]:
+    def build(text: str, repository: str = "", *, leaderboard: bool = True) -> tuple[str, str]:
         source = tmp_path / "docs"
         source.mkdir()
         extensions = str(ROOT / "docs" / "extensions")
@@ -274,7 +277,7 @@ def small(tmp_path):
         (source / "policy.md").write_text("```{include} ../POLICY.md\n```\n")
         (tmp_path / "POLICY.md").write_text("# Policy\n\n[start](docs/index.md) [code](code.py)\n")
         (tmp_path / "code.py").write_text("x = 1\n")
-        done = sphinx(source, tmp_path / "out")
+        done = sphinx(source, tmp_path / "out", leaderboard=leaderboard)
         index = tmp_path / "out" / "index.html"
         return index.read_text() if index.exists() else "", done.stderr
 
@@ -292,6 +295,13 @@ def test_links_that_leave_the_docs_lead_to_pages_copies_or_the_repository(small,
     policy = (tmp_path / "out" / "policy.html").read_text()
     assert re.search(r'href="index\.html"[^>]*><span[^>]*>start<', policy)
     assert re.search(r'href="_downloads/\w+/code\.py"', policy)
+
+
+def test_without_a_leaderboard_beside_the_pages_there_is_no_link_to_it(small):
+    page, said = small("{leaderboard}`the board <index.html>`", leaderboard=False)
+    assert said == ""
+    assert "<span>the board</span>" in page
+    assert "leaderboard/index.html" not in page
 
 
 def test_with_an_address_of_the_repository_files_are_there(small):

@@ -56,12 +56,27 @@ def test_trials_that_differ_in_the_seed_are_one_kind():
     ("seconds", "words"),
     [
         (None, "how long they take is not known (x)"),
-        (1500.0, "about 25 min with 2 workers, x"),
-        (12_240.0, "about 3.4 h with 2 workers, x"),
+        (1500.0, "about 25 min with 2 workers (without their start), x"),
+        (12_240.0, "about 3.4 h with 2 workers (without their start), x"),
     ],
 )
 def test_an_estimate_is_said_in_words(seconds, words):
     assert str(Estimate(seconds, 2, "x")) == words
+
+
+def test_the_start_of_the_workers_is_said(monkeypatch, store):
+    def probed(missing, timings, options):
+        timings.add(missing[0], 1.0)
+        return missing[:1], 6.0
+
+    monkeypatch.setattr(module, "probe", probed)
+    kinds = [(make_trial("dense", sparsity=0.0), 4), (make_trial("rigl"), 4)]
+    found = estimate_trials(kinds, [], store, TWO)
+    assert str(found) == (
+        "about 10 s with 2 workers (6 s to start), by a probe of dense on digits/mlp (other "
+        "methods may take longer)"
+    )
+    assert str(estimate_trials(kinds[:1], [], store, TWO)).endswith("of dense on digits/mlp")
 
 
 def test_times_of_other_studies_in_the_store_are_used_without_a_probe(store, monkeypatch):
@@ -95,8 +110,8 @@ def test_too_many_trials_are_refused_with_their_number_and_hours(store):
         check_size(study, store, TWO, 3999)
     assert str(refused.value) == (
         "study huge has 4,000 trials, more than --max-trials 3,999 (about 50 min with 2 "
-        "workers, by trials in the store): list fewer tasks, methods, sparsities or seeds, or "
-        "raise --max-trials"
+        "workers (without their start), by trials in the store): list fewer tasks, methods, "
+        "sparsities or seeds, or raise --max-trials"
     )
 
 
@@ -134,5 +149,8 @@ def test_a_step_counts_as_often_as_there_are_steps(monkeypatch):
 def test_a_worker_probes_one_trial_of_each_task(trial):
     trials = [trial("good", recipe={"epochs": 500}), trial("raises", recipe={"epochs": 500})]
     timings = Timings()
-    assert probe(trials, timings, EngineOptions(EngineName.LOCAL)) == trials[:1]
+    timed, start = probe(trials, timings, EngineOptions(EngineName.LOCAL))
+    assert timed == trials[:1]
+    assert start is not None
+    assert start > 0
     assert timings.seconds(trials[1]) == timings.seconds(trials[0])

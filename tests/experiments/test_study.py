@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,10 +180,16 @@ def test_a_study_is_counted_without_making_its_trials():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"tasks": [{"recipe": {"epochs": 5}}]}, ["tasks.0.name"]),
-        ({"tasks": [{"name": "digits/mlp", "recip": {}}]}, ["tasks.0.recip"]),
+        ({"tasks": [{"recipe": {"epochs": 5}}]}, ["small: tasks: entry 1: 'name' is missing"]),
+        (
+            {"tasks": [{"name": "digits/mlp", "recip": {}}]},
+            ["small: tasks: digits/mlp: unknown field 'recip': did you mean recipe"],
+        ),
         ({"tasks": [{"name": "digits/mlp", "recipe": {"epoch": 5}}]}, ["'epoch'", "epochs"]),
-        ({"tasks": [{"name": "digits/mlp", "device": "tpu"}]}, ["tasks.0.device='tpu'"]),
+        (
+            {"tasks": [{"name": "digits/mlp", "device": "tpu"}]},
+            ["small: tasks: digits/mlp: device='tpu'"],
+        ),
         ({"tasks": [{"name": "digits/mpl"}]}, ["unknown task 'digits/mpl'", "digits/mlp"]),
         (
             {"methods": [{"name": "rigl", "tasks": {"digits/mpl": {"set": {}}}}]},
@@ -276,7 +283,7 @@ def test_a_name_where_a_list_belongs_is_told_so(field):
     assert study_refusal(**{field: "rigl"}) == f"{field}=rigl: give a list, e.g. [rigl]"
 
 
-@pytest.mark.parametrize("empty", [{"tasks": []}, {"methods": []}, {"seeds": []}, {"seeds": 0}])
+@pytest.mark.parametrize("empty", [{"tasks": []}, {"methods": []}, {"seeds": []}])
 def test_an_empty_study_is_refused(empty):
     assert "study small is empty" in study_refusal(**empty)
 
@@ -294,11 +301,18 @@ def test_a_study_without_sparsities_may_hold_dense_methods_only():
         ({"methods": [{"name": "rigl", "set": {"windo": 3}}]}, ["'windo' of rigl"]),
         ({"recipe": {"epoch": 3}}, ["'epoch'", "epochs"]),
         ({"task": "digits/mlp"}, ["unknown field 'task'", "tasks"]),
-        ({"methods": [{"name": "rigl", "sett": {}}]}, ["methods.0.sett"]),
+        (
+            {"methods": [{"name": "rigl", "sett": {}}]},
+            ["small: methods: rigl: unknown field 'sett'", "mean set?"],
+        ),
         ({"sparsities": [1.0]}, ["sparsity=1 "]),
         ({"sparsities": [-0.1]}, ["sparsity=-0.1"]),
         ({"sparsities": [float("nan")]}, ["sparsity=nan"]),
-        ({"seeds": [-1]}, ["seed=-1"]),
+        ({"seeds": [-1]}, ["seeds: -1", "at least 0"]),
+        ({"seeds": 0}, ["seeds=0", "at least 1"]),
+        ({"seeds": "five"}, ["seeds='five'", "how many, e.g. 5, or a list"]),
+        ({"sparsities": ["high"]}, ["sparsities: sparsity='high'", "a number in [0, 1)"]),
+        ({"sparsities": 0.9}, ["sparsities=0.9", "a list, e.g. [0.9]"]),
         ({"seeds": 10**6}, ["seeds=1000000", "at most 1000"]),
         ({"cls": 3}, ["unknown field 'cls'"]),
         ({"name": "Two Words"}, ["name='Two Words'"]),
@@ -400,7 +414,7 @@ def test_a_study_names_its_plugins_from_its_own_folder(tmp_path, monkeypatch):
         ({"name": "x" * 300}, "give at most 200 characters"),
         ({"tasks": ["x" * 10_000]}, "unknown task 'xxx"),
         ({"x" * 10_000: 1}, "unknown field 'xxx"),
-        ({"methods": [{"name": "set", "x" * 10_000: 1}]}, "methods.0.xxx"),
+        ({"methods": [{"name": "set", "x" * 10_000: 1}]}, "methods: set: unknown field 'xxx"),
     ],
 )
 def test_what_is_too_much_is_refused_before_it_is_made(change, words):
@@ -408,3 +422,38 @@ def test_what_is_too_much_is_refused_before_it_is_made(change, words):
         Study.make(**STUDY | change).trials()
     assert words in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"seeds": "five"},
+            "study {}: seeds='five' is not usable: give how many, e.g. 5, or a list, e.g. [0, 1]",
+        ),
+        ({"sparsity": [0.9]}, "unknown field 'sparsity' of study {}: did you mean sparsities?"),
+        (
+            {"sparsities": [1.5]},
+            "study {}: sparsities: sparsity=1.5 is not usable: give a number in [0, 1); 1.5 % is "
+            "0.015",
+        ),
+        (
+            {"sparsities": [90]},
+            "study {}: sparsities: sparsity=90 is not usable: give a number in [0, 1); 90 % is 0.9",
+        ),
+        (
+            {"name": "My Study"},
+            "study {}: name='My Study' is not usable: give small letters, digits, - and _, "
+            "beginning with a letter or digit",
+        ),
+        ({"plugins": ["gone.py"]}, "study {}: plugin gone.py: there is no such file"),
+        ({"recipe": {"epochs": -2}}, "study {}: epochs=-2 is not usable: give an integer of at"),
+        ({"methods": ["statc"]}, "study {}: unknown method 'statc': did you mean static?"),
+        ({"methods": []}, "study {}: study small is empty: give at least one task"),
+    ],
+)
+def test_a_refused_file_is_named_with_the_field(no_plugins, change, message):
+    Path("my.yaml").write_text(yaml.safe_dump(STUDY | change))
+    with pytest.raises(InvalidInput) as refused:
+        load_study("my.yaml")
+    assert str(refused.value).startswith(message.replace("{}", "my.yaml"))

@@ -43,7 +43,7 @@ class Forgetful({base}):
             "*LAYERWISE,",
             "def start(self):\n        for layer in self.layers:\n"
             "            self.set_mask(layer, layer.values)",
-            "a mask is boolean",
+            "the mask is torch.float32: give a boolean one",
         ),
     ],
 )

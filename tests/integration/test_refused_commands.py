@@ -101,9 +101,9 @@ recipe: {epochs: 1}
     ("old", "new", "words"),
     [
         ("seeds: 1", "seeds: []", ["study mine is empty", "at least one task"]),
-        ("seeds: 1", "seeds: 0", ["study mine is empty"]),
-        ("[static]", "[]", ["study mine is empty"]),
-        ("seeds: 1", "seeds: [-1]", ["seed=-1"]),
+        ("seeds: 1", "seeds: 0", ["study mine.yaml: seeds=0", "at least 1"]),
+        ("[static]", "[]", ["study mine.yaml: study mine is empty"]),
+        ("seeds: 1", "seeds: [-1]", ["study mine.yaml: seeds: -1", "at least 0"]),
         ("seeds: 1", "", ["'seeds' is missing"]),
         ("[0.9]", "[1.0]", ["sparsity=1 ", "[0, 1)"]),
         ("[0.9]", "[-0.1]", ["sparsity=-0.1 "]),

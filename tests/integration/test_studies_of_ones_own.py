@@ -80,11 +80,13 @@ def test_a_dry_run_says_how_long_it_takes_and_by_what(resonance, place, monkeypa
     (place / "small.yaml").write_text(SMALL)
     monkeypatch.setattr(estimate, "PROBE_SECONDS", 5.0)
     probed = resonance("study small.yaml --dry-run --workers 2").out
-    assert re.search(r"4 to run: about .* with 2 workers, by a probe of digits/mlp", probed)
+    assert re.search(
+        r"4 to run: about .* with 2 workers .*, by a probe of .* on digits/mlp", probed
+    )
     assert list(place.iterdir()) == [place / "small.yaml"]
     resonance("run digits/mlp dense --recipe epochs=1")
     stored = resonance("study small.yaml --dry-run --workers 2").out
-    assert re.search(r"3 to run: about .* with 2 workers, by trials in the store", stored)
+    assert re.search(r"3 to run: about .* with 2 workers .*, by trials in the store", stored)
 
 
 def test_a_log_has_a_line_for_each_trial_and_json_is_alone_on_standard_output(resonance, place):

@@ -221,13 +221,17 @@ def test_a_mask_of_a_wrong_shape_is_refused_by_the_layers_name(through):
     layer = sparsifier.layers[2]
     right, wrong = layer.mask, layer.mask.flatten()
     given = {"mask": right, "through": wrong} if through else {"mask": wrong}
-    with pytest.raises(ValueError, match=r"6: a mask is boolean of shape \(32, 256\), not .*8192"):
+    with pytest.raises(
+        ValueError, match=r"'6': the mask has shape \(8192,\): give the weight's, \(32, 256\)"
+    ):
         sparsifier.set_mask(layer, **given)
 
 
 def test_what_is_no_tensor_is_refused_as_a_mask():
     _, _, sparsifier = attached("static")
-    with pytest.raises(ValueError, match=r"6: a mask is a boolean tensor .*, not NoneType"):
+    with pytest.raises(
+        ValueError, match=r"'6': the mask is NoneType: give a boolean tensor of shape"
+    ):
         sparsifier.set_mask(sparsifier.layers[2], None)
 
 

@@ -226,6 +226,16 @@ def test_a_model_with_too_few_outputs_is_refused_by_the_name_of_its_last_layer()
         check_outputs(task, images(7), model, model(torch.zeros(1, *RGB)))
 
 
+def test_an_option_that_the_model_lacks_is_refused_with_the_nearest():
+    task = Task("a/b", "", title="", dataset="a", model="tasks.models.mlp:mlp",
+                model_options={"hiden": (5,)})  # fmt: skip
+    with pytest.raises(InvalidInput) as refused:
+        make_model(task, images(3, (4,)))
+    assert str(refused.value) == (
+        "task a/b: model_options: unknown option 'hiden': did you mean hidden?"
+    )
+
+
 def test_any_module_is_a_model_and_gets_shape_and_classes_if_it_names_them():
     plain = Task("a/b", "", title="", dataset="a", model="torch.nn:Linear",
                  model_options={"in_features": 4, "out_features": 3})  # fmt: skip

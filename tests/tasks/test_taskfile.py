@@ -200,11 +200,11 @@ def edited(data, old: str, new: str):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("4.9,3.0,", "oops,3.0,", ["column 'sepal length'", "'oops'", "row 2"]),
-        ("4.9,3.0,", ",3.0,", ["column 'sepal length'", "None", "row 2"]),
-        ("4.9,3.0,", "NaN,3.0,", ["column 'sepal length'", "nan", "row 2"]),
-        ("4.9,3.0,", "inf,3.0,", ["column 'sepal length'", "inf", "row 2"]),
-        ("0.2,setosa", "0.2,", ["row 1", "no 'species'"]),
+        ("4.9,3.0,", "oops,3.0,", ["column 'sepal length'", "'oops'", "in line 3"]),
+        ("4.9,3.0,", ",3.0,", ["column 'sepal length'", "None", "in line 3"]),
+        ("4.9,3.0,", "NaN,3.0,", ["column 'sepal length'", "nan", "in line 3"]),
+        ("4.9,3.0,", "inf,3.0,", ["column 'sepal length'", "inf", "in line 3"]),
+        ("0.2,setosa", "0.2,", ["line 2", "no 'species'"]),
         ("species", "kind", ["no column 'species'", "kind"]),
         ("0.2,setosa", "0.2,setosa,7,8", ["cannot be read"]),
         ("0.2,setosa", "0.2,unicorn", ["test split"]),
@@ -218,7 +218,7 @@ def test_a_table_that_cannot_be_used_is_refused_by_row_and_column(data, old, new
 def test_a_test_table_with_another_class_is_refused(data):
     (data / "test.csv").write_text((data / "iris.csv").read_text().replace("setosa", "tulip"))
     path = write(data, EXAMPLES["iris/mlp"], test_path="test.csv")
-    assert "row 1 has the class 'tulip'" in refusal(path)
+    assert "line 2 has the class 'tulip'" in refusal(path)
 
 
 def damage(file: str, content: bytes):

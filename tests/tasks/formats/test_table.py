@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tasks.datasets.table import row_place
+
 
 def write(place, targets, name="data.csv"):
     rows = len(targets)
@@ -52,7 +54,7 @@ def test_a_class_of_the_test_table_that_training_lacks_is_refused_with_those_see
     write(place, ["cat", "dog", "fox"] * 10, "test.csv")
     data = write(place, ["cat", "dog"] * 20)
     message = read.refusal(**data, test_path="test.csv")
-    assert "row 3 has the class 'fox', which is not in the training table (it has cat, dog)" in (
+    assert "line 4 has the class 'fox', which is not in the training table (it has cat, dog)" in (
         message
     )
 
@@ -67,3 +69,23 @@ def test_a_class_of_the_test_table_that_training_lacks_is_refused_with_those_see
 )
 def test_ignored_columns_are_a_list_without_the_target(place, read, more, words):
     assert words in read.refusal(**write(place, [0, 1] * 20), **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("t.csv", 'x,y\n1,a\n"2\n2",b\n?,c\n', "line 3"),
+        ("t.csv", "\n\nx,y\n1,a\n\n3,b\n", "line 5"),
+        ("t.tsv", "x\ty\r\n1\ta\r\n3\tb\r\n", "line 3"),
+        ("t.parquet", "", "row 2"),
+    ],
+)
+def test_a_row_is_named_by_the_line_that_it_begins_on(tmp_path, name, content, place):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    assert row_place(path, 1) == place
+
+
+def test_a_row_after_one_of_two_lines_is_named_by_its_own_line(tmp_path):
+    (tmp_path / "t.csv").write_text('x,y\n1,a\n"2\n2",b\n?,c\n')
+    assert row_place(tmp_path / "t.csv", 2) == "line 5"
