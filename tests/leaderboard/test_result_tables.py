@@ -42,7 +42,7 @@ def test_a_row_has_score_seeds_difference_interval_p_sparsity_and_cost():
     found = rows(given)
     assert list(found) == ["dense", "rigl", "snip", "set"]
     own = found["set"]
-    assert (own.cell.mean, own.seeds, own.difference) == ("85.00", 5, "-5.00")
+    assert (own.cell.mean, own.seeds, own.difference) == ("85.00", 5, "−5.00")
     low, high = own.interval.split(" … ")
     assert float(low) < -5 < float(high)
     assert own.p == "< 0.001"
@@ -62,7 +62,7 @@ def test_less_is_better_is_a_difference_of_the_values():
         for method, score in (("rigl", 0.4), ("set", 0.3))
         for seed in range(5)
     ]
-    assert rows(given)["set"].difference.startswith("-0.1")
+    assert rows(given)["set"].difference.startswith("−0.1")
 
 
 def test_without_the_reference_there_is_no_difference():
@@ -115,7 +115,7 @@ def test_pages_of_a_study_and_of_a_method_show_the_difference_and_over_what_it_i
     for page in (study, method):
         body = page.split("sparsity 0.9")[1].split("</tbody>")[0]
         (row,) = re.findall(r'<tr><th scope="row"><a [^>]*>SET</a>.*?</tr>', body, re.DOTALL)
-        assert "<td>-2.00</td>" in row
+        assert "<td>−2.00</td>" in row
         assert ">RigL</a>" in body
 
 
