@@ -92,7 +92,7 @@ def possible_values(record: Record) -> Iterator[Check]:
     single = declared.dataset is not None and record.declared is None
     together = [*contradictions(record.metrics, classes, single=single), *_splits(record)]
     older = record.schema_version < COUNTED_SINCE and record.metric == ACCURACY  # as all once did
-    if record.no_update and "mask_churn" in record.metrics:
+    if record.no_update and record.metrics.get("mask_churn"):
         together.append("it says that connectivity was never updated, and mask_churn was measured")
     if declared.metric not in ("", record.metric) and not older:
         together.append(f"it is ranked by {record.metric}, its task by {declared.metric}")

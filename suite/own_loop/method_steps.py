@@ -340,6 +340,9 @@ class MethodSteps:
     def _warn_at_end(self) -> None:
         """Warn of what the end of training has brought, which nothing said before."""
         found = self.sparsifier.surprises()
+        if self.progress.round + 1 == self.sparsifier.rounds:
+            unchanged = self.sparsifier.unchanged_reason(moved=self.curves.moved())
+            found = [*found, unchanged] if unchanged and unchanged not in found else found
         for message in found:
             if message not in self._known:
                 warnings.warn(f"{self.method}: {message}", SparsityWarning, stacklevel=2)

@@ -22,6 +22,8 @@ from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
 
 NO_UPDATE = "no update falls into these"
+NO_MOVE = "no update of these"
+"""How the two reasons begin why a training is not one of its method."""
 """How a method's note begins that says so."""
 
 
@@ -400,6 +402,26 @@ class Sparsifier(LayerMasks):
             return ""
         said = (note for note in self.notes() if note.startswith(NO_UPDATE))
         return next(said, f"{NO_UPDATE} {self.plan.steps} steps: the first masks stay")
+
+    def unchanged_reason(self, *, moved: bool) -> str:
+        """Return why a training, which is over, is not one of this method; empty if it is.
+
+        A method that updates connectivity had no update in it, or none that moved a connection:
+        where a drop fraction of few active weights is less than one, for instance. A network of
+        sparsity 0 has none to move.
+
+        Args:
+            moved: whether any connection was dropped or grown after the first masks.
+        """
+        if reason := self.idle_reason():
+            return reason
+        updates = type(self).update is not Sparsifier.update
+        if moved or not updates or all(w.active == w.size for w in self.layers):
+            return ""
+        return (
+            f"{NO_MOVE} {self.plan.steps} steps moved a connection: the first masks stay; train "
+            "for more steps, or change more weights at an update"
+        )
 
     def next_update(self, step: int) -> int | None:
         """Return the first step after `step` at which `update` is due; None if there is none."""

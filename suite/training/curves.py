@@ -66,6 +66,12 @@ class Curves:
         shares = [dropped[at] / active[at] for at in dropped if active[at] > 0]
         return sum(shares) / len(shares) if shares else None
 
+    def moved(self) -> bool:
+        """Return whether any connection was dropped or grown after the first masks."""
+        return any(
+            row[1] > 0 and row[2] in ("dropped", "grown") and row[-1] > 0 for row in self.rows
+        )
+
     def to_frame(self) -> "pl.DataFrame":
         """Return the table: a row per value, its columns those of `rows`."""
         import polars as pl

@@ -253,7 +253,7 @@ def conclude(
         tensors=_tensors(training),
         curves=training.curves,
         notes=notes,
-        no_update=sparsifier.idle_reason(),
+        no_update=sparsifier.unchanged_reason(moved=training.curves.moved()),
     )
 
 

@@ -24,7 +24,7 @@ from suite.results.training_flops import lacks_own_arithmetic
 from suite.sparsity.construct import DECIDING
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
-from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.sparsifier import NO_MOVE, Sparsifier
 from suite.training.context import TrialContext
 from suite.training.cost_setup import cost_setup
 from suite.training.network import Network, count_parameters, network_of
@@ -218,9 +218,15 @@ def _updates(record: Record, sparsifier: Sparsifier, context: TrialContext) -> C
     problem = ""
     if reason and not said:
         problem = f"{reason}, and it does not say so (no_update): it is no result of its method"
-    elif record.no_update and not reason:
+    elif record.no_update and not reason and not _moved_nothing(record, sparsifier):
         problem = f"it says {record.no_update!r:.100}, and by its settings connectivity is updated"
     return Check(UPDATES, (problem,) if problem else ())
+
+
+def _moved_nothing(record: Record, sparsifier: Sparsifier) -> bool:
+    """Return whether a record says that its updates moved nothing, and no value contradicts it."""
+    says = record.no_update.startswith(NO_MOVE) and sparsifier.is_dynamic
+    return says and not record.metrics.get("mask_churn")
 
 
 def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:

@@ -88,6 +88,18 @@ def test_hooks_do_what_the_suites_own_loop_does(method):
         assert torch.equal(value, foreign.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("method", ["rigl", "set", "rigl_mean_gradient"])
+def test_updates_that_move_no_connection_are_said_after_the_last_step(method):
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded(method, model, optimizer, drop_fraction=1e-4)
+    first = {name: mask.clone() for name, mask in handle.masks().items()}
+    train(model, optimizer, stop=BRIEF.steps - 1)
+    with pytest.warns(SparsityWarning, match=f"{method}: no update of these .* steps moved a conn"):
+        train(model, optimizer, start=BRIEF.steps - 1)
+    assert all(torch.equal(mask, first[name]) for name, mask in handle.masks().items())
+
+
 def test_lottery_tickets_train_in_rounds():
     model = conv_net()
     before = model[6].weight.detach().clone()

@@ -93,3 +93,15 @@ def test_a_state_that_lacks_something_changes_nothing(missing):
     with pytest.raises(KeyError, match=missing):
         curves.load_state_dict(state)
     assert curves == before
+
+
+def test_what_was_moved_counts_from_the_first_step_on():
+    curves = Curves()
+    curves.add(0, "dropped", 90, "a")
+    curves.add(0, "grown", 10, "a")
+    assert not curves.moved()
+    curves.add(5, "dropped", 0, "a")
+    curves.add(5, "train_loss", 1)
+    assert not curves.moved()
+    curves.add(6, "grown", 1, "a")
+    assert curves.moved()

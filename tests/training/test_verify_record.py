@@ -193,6 +193,18 @@ def test_whether_connectivity_was_updated_follows_from_the_schedule(said):
     assert said or "it does not say so (no_update)" in problems[0]
 
 
+def test_updates_that_moved_nothing_are_none():
+    """At the one update a tenth of a per cent is dropped, which is less than one weight."""
+    of = trial("rigl", recipe={"epochs": 4}, hyperparameters={"drop_fraction": 1e-4})
+    record = trained(of).record
+    assert record.no_update == record.never_updated
+    assert record.no_update.startswith("no update of these")
+    assert "mask_churn" not in record.metrics
+    assert recompute(record).problems == []
+    moved = record.model_copy(update={"metrics": record.metrics | {"mask_churn": 0.1}})
+    assert any("by its settings" in problem for problem in recompute(moved).problems)
+
+
 def test_a_training_with_updates_cannot_say_that_it_had_none():
     record = record_of("rigl")
     assert record.no_update == ""
