@@ -182,6 +182,7 @@ def test_a_target_that_a_raised_sparsity_cannot_meet_is_refused_and_training_goe
     assert handle.sparsifier.sparsity_errors() == ""
 
 
+@pytest.mark.filterwarnings("ignore:top_kast. no update of these:suite.core.errors.SparsityWarning")
 def test_a_state_of_the_end_is_restored_as_it_was():
     def attached(seed, state=None):
         torch.manual_seed(seed)
