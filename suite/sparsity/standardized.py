@@ -6,6 +6,7 @@ connection of 0: a mask on the parameter has no effect on the network.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -39,15 +40,14 @@ def check_forward(modules: Mapping[str, nn.Module]) -> None:
     for name, module in modules.items():
         if not isinstance(module, (nn.Linear, *_CONV, *_TRANSPOSED)) or not _has_own(module):
             continue
-        places, size = module.weight[0, 0].numel(), module.weight.numel()
-        is_single = _inputs(module) == 1
-        if (is_single and places == 1) or module.weight.is_meta:
+        size, is_single = module.weight.numel(), _inputs(module) == 1
+        if (is_single and _places(module) == 1) or module.weight.is_meta:
             continue
         best = smallest.get(type(module))
         if best is None or (is_single, size) < best[:2]:
             smallest[type(module)] = (is_single, size, name, module)
-    for kind, (is_single, _, name, module) in smallest.items():
-        if (_ignores_shift if is_single else _ignores_zeros)(module):
+    for kind, (_, _, name, module) in smallest.items():
+        if _is_standardized(module):
             raise InvalidInput(
                 f"layer '{name}': the output of {kind.__name__} depends on inputs whose weights "
                 "are all 0, as under weight standardisation in forward, so that masks would have "
@@ -69,8 +69,21 @@ def _inputs(module: Layer) -> int:
     return module.in_channels // module.groups
 
 
+def _places(module: Layer) -> int:
+    """Return the number of places of a kernel; 1 for Linear."""
+    return 1 if isinstance(module, nn.Linear) else math.prod(module.kernel_size)
+
+
+def _is_standardized(module: Layer) -> bool:
+    """Return whether a weight of 0 is a connection; False if it cannot be tried."""
+    try:
+        return _ignores_shift(module) if _inputs(module) == 1 else _ignores_zeros(module)
+    except Exception:  # a forward of the user's, perhaps made for other arguments or weights
+        return False
+
+
 def _ignores_zeros(module: Layer) -> bool:
-    """Return whether outputs depend on inputs whose weights are all 0; False if it cannot be tried.
+    """Return whether outputs depend on inputs whose weights are all 0.
 
     Half of the inputs have weights of 0, and change their sign: a forward that scales its inputs,
     as quantised layers do, still finds the same maximum and the same mean square.
@@ -83,25 +96,21 @@ def _ignores_zeros(module: Layer) -> bool:
     x = _example(module)
     turned = x.clone()
     turned.narrow(1, 0, half).neg_()
-    outputs = _outputs(module, [(values, x), (values, turned)])
-    return bool(outputs) and not _are_close(*outputs)
+    return not _are_close(*_outputs(module, [(values, x), (values, turned)]))
 
 
 def _ignores_shift(module: Layer) -> bool:
     """Return whether outputs stay where all weights, zeros too, grow by the same amount.
 
     They do where a mean is subtracted. This is asked of convolutions with one input channel in a
-    group, whose zeros are at places of the kernel. False if it cannot be tried.
+    group, whose zeros are at places of the kernel.
     """
     values = (torch.arange(module.weight.numel()) % 2).view(module.weight.shape)
     # Small, so that an activation in forward is not saturated.
     values = values / module.weight[0].numel()
     larger = values + values.max()
     x = _example(module)
-    outputs = _outputs(module, [(values, x), (larger, x), (-larger, x)])
-    if not outputs:
-        return False
-    before, after, opposite = outputs
+    before, after, opposite = _outputs(module, [(values, x), (larger, x), (-larger, x)])
     # What the weights do not affect at all says nothing.
     return _are_close(before, after) and not _are_close(after, opposite)
 
@@ -110,21 +119,18 @@ def _ignores_shift(module: Layer) -> bool:
 def _outputs(module: Layer, tried: Sequence[tuple[Tensor, Tensor]]) -> list[list[Tensor]]:
     """Return what a copy of a layer gives with each of these (weight, input).
 
-    All its other parameters are 1. The list is empty where the layer cannot be called like that.
+    All its other parameters are 1.
     """
     device = module.weight.device
     outputs = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            layer = copy.deepcopy(module).eval()
-            for parameter in layer.parameters():
-                parameter.fill_(1)
-            for weight, x in tried:
-                layer.weight.copy_(weight)
-                # Not the call: the copy has the hooks of the original.
-                outputs.append(_tensors(layer.forward(x)))
-        except Exception:  # a forward of the user's, perhaps made for other arguments
-            return []
+        layer = copy.deepcopy(module).eval()
+        for parameter in layer.parameters():
+            parameter.fill_(1)
+        for weight, x in tried:
+            layer.weight.copy_(weight)
+            # Not the call: the copy has the hooks of the original.
+            outputs.append(_tensors(layer.forward(x)))
     return outputs
 
 
