@@ -216,7 +216,7 @@ class SRigL(GradientGrowth):
         for name, mask in masks.items():
             if error := self.mask_error(name, mask, mask.numel() - count_true(mask)):
                 raise InvalidInput(
-                    f"masks=: {error}: SRigL needs masks with the same number in every neuron of a "
+                    f"masks: {error}: SRigL needs masks with the same number in every neuron of a "
                     "layer that has any; leave masks out, or start rigl from them"
                 )
         super().start_from(masks)

@@ -137,6 +137,7 @@ def _fraction_of_zeros(prunable: Sequence[Prunable]) -> float:
 
 def _check_model(model: Any) -> None:
     if isinstance(model, nn.Module):
+        _check_not_scripted(model)
         return
     if isinstance(model, torch.optim.Optimizer):
         raise InvalidInput("model and optimizer are swapped: sparsify(model, optimizer, method, …)")
@@ -144,6 +145,16 @@ def _check_model(model: Any) -> None:
         f"model: {type(model).__name__} is not usable: give a torch.nn.Module, "
         "sparsify(model, optimizer, method, …)"
     )
+
+
+def _check_not_scripted(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.parameters()):
+            what = f"module '{name}'" if name else "it"
+            raise InvalidInput(
+                f"model: {what} is compiled by torch.jit, whose weights masks cannot reach: give "
+                "the model before torch.jit.script or torch.jit.trace, or use torch.compile"
+            )
 
 
 def _target(

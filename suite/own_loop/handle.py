@@ -1,5 +1,6 @@
 """What `suite.sparsify` returns: a method at work in a training loop of one's own."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.own_loop.average import Average
 from suite.own_loop.copied_handle import CopiedHandle
 from suite.own_loop.cost import Flops
@@ -131,6 +132,8 @@ class Handle:
                 ``semi_structured`` (2:4 weights in PyTorch's format) or ``onnx``.
             example: a batch of inputs, which ``compact``, ``condensed`` and ``onnx`` need.
 
+        A warning says so where the method has yet to reach its target.
+
         Raises:
             InvalidInput: the format does not exist, or the model cannot be exported to it.
         """
@@ -139,7 +142,22 @@ class Handle:
         self._steps.check_weights(read=True)
         if example is None and isinstance(self._example, Tensor):
             example = self._example
+        self._warn_if_unfinished()
         return export(unwrap(self.model), self.sparsifier.layers, path, to, example)
+
+    def _warn_if_unfinished(self) -> None:
+        """Warn if the network is not as sparse as it will be at the end of training."""
+        if self._steps.is_over or self.sparsifier.has_final_zeros:
+            return
+        size = sum(layer.size for layer in self.sparsifier.layers)
+        warnings.warn(
+            f"export: {self.sparsity:.4f} of the weights are zero, not yet the "
+            f"{self.sparsifier.target_total() / size:.4f} that {self.method} ends with: this is "
+            f"step {self.step:,} of {self.steps:,}"
+            + (f" of round {self._steps.progress.round + 1}" if self.sparsifier.rounds > 1 else ""),
+            SparsityWarning,
+            stacklevel=3,
+        )
 
     def average(self, decay: float | None = 0.999) -> Average:
         """Return an average of the weights over the steps from now on, as sparse as the model.

@@ -47,22 +47,28 @@ def read_masks(given: Any, layers: Sequence[PrunableWeight]) -> dict[str, Tensor
 
     Raises:
         InvalidInput: it is none of these, a layer has no mask or one that does not fit, there is a
-            mask of another layer, or no mask has any zeros.
+            mask of another layer, no mask has any zeros, or all have nothing else.
     """
     if isinstance(given, str) and given == NONZERO:
         masks = {layer.name: layer.values != 0 for layer in layers}
-        return _with_zeros(masks, "the weights have no zeros")
+        return _with_both(masks, "the weights")
     if isinstance(given, str | os.PathLike):
         largest = max((math.prod(layer.shape) for layer in layers), default=0)
         found = _of_file(Path(given), largest)
     else:
         found = _of_mapping(given)
-    return _with_zeros(_checked(found, layers), "they have no zeros")
+    return _with_both(_checked(found, layers), "they")
 
 
-def _with_zeros(masks: dict[str, Tensor], otherwise: str) -> dict[str, Tensor]:
+def _with_both(masks: dict[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Return the masks, which must have zeros and ones; messages call them `what`."""
     if all(bool(mask.all()) for mask in masks.values()):
-        raise InvalidInput(f"masks: {otherwise}: give sparsity instead of masks")
+        raise InvalidInput(f"masks: {what} have no zeros: give sparsity instead of masks")
+    if not any(bool(mask.any()) for mask in masks.values()):
+        raise InvalidInput(
+            f"masks: {what} are 0 everywhere, which leaves nothing to train: give masks that keep "
+            "some weights, or sparsity"
+        )
     return masks
 
 

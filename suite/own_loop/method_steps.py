@@ -143,6 +143,11 @@ class MethodSteps:
         """How many steps a round has."""
         return self.sparsifier.plan.steps
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last step of the last round was taken."""
+        return self.step >= self.steps and self.progress.round + 1 >= self.sparsifier.rounds
+
     # ------------------------------------------------------------------ between steps
 
     def update_with_steps(self, average: Average) -> None:

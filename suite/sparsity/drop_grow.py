@@ -88,15 +88,19 @@ class DropGrow(Sparsifier, ABC):
         """Return a note if the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:
             return []
+        first, end = self.schedule.start, max(1, self.schedule.end + 1)
+        when = f"the first would come at step {first}"
+        if first <= self.plan.steps:
+            option = f"update_end={self.options.update_end:g}"
+            when += f", and {option} ends them before step {end}"
         way = "give a smaller update_every"
         if self.plan.steps == 1:
             way = "train for more steps"
-        elif self.schedule.end < 1:  # not even an update at every step would come in time
-            way = "raise update_end" if self.schedule.every == 1 else f"raise update_end and {way}"
-        return [
-            f"{NO_UPDATE} {self.plan.steps} steps (the first would come at step "
-            f"{self.schedule.start}): the first masks stay; {way}"
-        ]
+        elif end == 1:  # not even an update at every step would come in time
+            way = "raise update_end" if first == 1 else f"raise update_end and {way}"
+        elif first < self.plan.steps:
+            way += " or a larger update_end"
+        return [f"{NO_UPDATE} {self.plan.steps} steps ({when}): the first masks stay; {way}"]
 
     def update(self, step: int) -> None:
         """Replace a fraction of every layer's active weights."""

@@ -99,12 +99,12 @@ class LayerMasks(TargetCounts):
         given = sum(zeros.values()) / sum(layer.size for layer in self.layers)
         if abs(given - self.plan.sparsity) > MASKS_TOLERANCE:
             raise InvalidInput(
-                f"masks= have {given:.4f} zeros, which this method keeps, not "
+                f"masks: {given:.4f} of them are zeros, which this method keeps, not "
                 f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
             )
         for name, mask in masks.items():
             if error := self.mask_error(name, mask, zeros[name]):
-                raise InvalidInput(f"masks=: {error}: give masks of this pattern, or leave it out")
+                raise InvalidInput(f"masks: {error}: give masks of this pattern, or leave it out")
         self.hold_zeros(zeros)
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
@@ -112,23 +112,30 @@ class LayerMasks(TargetCounts):
     def prune_on_from(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks and prune on to the target from there: for `start_from`.
 
+        Masks of exactly the target sparsity, as where the target is theirs, keep their counts.
+
         Raises:
             InvalidInput: a layer, or the network, has more zeros than it may end with, or a group
                 of a pattern fewer weights.
         """
         have = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        # The distribution, rounded, may give some layers fewer zeros than the masks have.
+        is_at_target = sum(have.values()) / sum(w.size for w in self.layers) == self.plan.sparsity
+        dense = self.dense_names(self.shapes)
+        if is_at_target and self.pattern is None and not any(have[name] for name in dense):
+            self.hold_zeros(have)
         may = {} if self.is_global else self.target_zeros()
         if self.is_global:
             have, may = {"network": sum(have.values())}, {"network": self.target_total()}
         if over := [name for name, most in may.items() if have[name] > most]:
             raise InvalidInput(
-                f"masks=: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
+                f"masks: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
                 f"{may[over[0]]:,} that it ends with: raise sparsity or change distribution"
             )
         for name, mask in masks.items():
             if self.pattern is not None and may[name] and not self.pattern.lies_within(mask):
                 raise InvalidInput(
-                    f"masks=: '{name}' has groups of {self.pattern.m} with fewer than "
+                    f"masks: '{name}' has groups of {self.pattern.m} with fewer than "
                     f"{self.pattern.n} weights, which pruning cannot bring to {self.pattern}: give "
                     "masks of this pattern, or leave it out"
                 )

@@ -8,6 +8,9 @@ from torch import nn
 
 WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)
 
+_FABRIC = {"lightning.fabric.wrappers", "lightning_fabric.wrappers"}
+"""Modules of the class `_FabricModule`: Lightning need not be installed."""
+
 
 @contextlib.contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
@@ -22,17 +25,25 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model itself, out of DistributedDataParallel, DataParallel and ``torch.compile``.
+    """Return the model itself, out of its wrappers.
 
-    All of them prefix the names of its layers, and the names seed the random masks.
+    They are DistributedDataParallel, DataParallel, ``torch.compile`` and Lightning Fabric's. All of
+    them prefix the names of its layers, and the names seed the random masks.
     """
     while True:
         if isinstance(model, WRAPPERS):
             model = model.module
         elif "_orig_mod" in model._modules:
             model = model._modules["_orig_mod"]  # type: ignore[assignment]
+        elif "_forward_module" in model._modules and _is_fabrics(model):
+            model = model._modules["_forward_module"]  # type: ignore[assignment]
         else:
             return model
+
+
+def _is_fabrics(model: nn.Module) -> bool:
+    kind = type(model)
+    return kind.__name__ == "_FabricModule" and kind.__module__ in _FABRIC
 
 
 def call(model: nn.Module, inputs: Any) -> Any:

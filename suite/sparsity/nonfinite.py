@@ -9,13 +9,18 @@ from torch import Tensor
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import NonFiniteScores
+from suite.sparsity.scoring import Examples
 
 ADVICE = "lower the learning rate, or clip the gradient (recipe clip_norm)"
 
 
 @contextlib.contextmanager
-def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
-    """Report the layer that NaN scores come from; layers are checked only in that case.
+def name_nonfinite_layer(
+    layers: Sequence[PrunableWeight], step: int, examples: Examples | None = None
+) -> Iterator[None]:
+    """Report the layer, or else the examples, that NaN scores come from.
+
+    They are checked only in that case.
 
     Raises:
         TrialFailed: a score was NaN.
@@ -23,19 +28,26 @@ def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterato
     try:
         yield
     except NonFiniteScores as error:
-        raise TrialFailed(f"{_where(layers)} at step {step}: {ADVICE}") from error
+        where = _where(layers)
+        if not where and examples is not None and (place := examples.first_nonfinite()) is not None:
+            raise TrialFailed(
+                f"the examples hold NaN or infinity, the first in example {place} (from 0), so "
+                "that their scores are NaN: leave such examples out"
+            ) from error
+        where = where or "scores hold NaN, though all weights and gradients are finite,"
+        raise TrialFailed(f"{where} at step {step}: {ADVICE}") from error
 
 
 @torch.no_grad()
 def _where(layers: Sequence[PrunableWeight]) -> str:
-    """Return a description of the first layer whose weights or gradients are not finite."""
+    """Return the first layer whose weights or gradients are not finite; empty if there is none."""
     for layer in layers:
         gradient = _gradient(layer)
         if not bool(layer.values.isfinite().all()):
             return f"layer '{layer.name}' has weights that are not finite"
         if gradient is not None and not bool(gradient.isfinite().all()):
             return f"layer '{layer.name}' has gradients that are not finite"
-    return "scores hold NaN, though all weights and gradients are finite,"
+    return ""
 
 
 def _gradient(layer: PrunableWeight) -> Tensor | None:

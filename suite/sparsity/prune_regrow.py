@@ -122,7 +122,11 @@ class PruneRegrow(Sparsifier, ABC):
     ) -> dict[str, Tensor]:
         if not self.is_global:
             is_last = sparsity == self.plan.sparsity
-            zeros = self.target_zeros() if is_last else self.zeros_at(sparsity)
+            zeros = final = self.target_zeros()
+            if not is_last:
+                zeros = self.zeros_at(sparsity)
+            if self.held_zeros is not None:  # of another distribution, perhaps
+                zeros = {name: min(count, final[name]) for name, count in zeros.items()}
             # Rounding and capped layers may need fewer zeros than there are: pruning never regrows.
             have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})

@@ -68,6 +68,15 @@ class Examples:
         """Return the inputs of the first `count` examples, as they were given; a copy."""
         return map_tensors(lambda tensor: tensor[:count].clone().to(self._device), self.x)
 
+    def first_nonfinite(self) -> int | None:
+        """Return the index of the first example with NaN or infinity; None if there is none."""
+        found = [
+            ~tensor.isfinite().reshape(len(tensor), -1).all(1).cpu()
+            for tensor in (*tensors_of(self.x), *tensors_of(self.y))
+        ]
+        places = torch.stack(found).any(0).nonzero().flatten()
+        return int(places[0]) if len(places) else None
+
     def batch(self, count: int) -> tuple[Tensors, Tensors | None]:
         """Return `count` examples drawn without replacement (all, where there are fewer)."""
         return self._pick(self._order[:count])

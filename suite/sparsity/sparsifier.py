@@ -101,7 +101,7 @@ class Sparsifier(LayerMasks):
         by default.
         """
         raise InvalidInput(
-            f"masks=: {type(self).__name__} chooses its first masks itself; those that draw them "
+            f"masks: {type(self).__name__} chooses its first masks itself; those that draw them "
             "at random (static, set, rigl, …) or prune by magnitude can start from given ones"
         )
 
@@ -234,7 +234,7 @@ class Sparsifier(LayerMasks):
         ]
         self.layers = self.execution.wrap(model, self.optimizers, weights, self.only_masked)
         self.target_total()  # raises where the target cannot be met
-        with name_nonfinite_layer(self.layers, 0):
+        with name_nonfinite_layer(self.layers, 0, examples):
             if resume:
                 self._resume()
             elif masks is not None:

@@ -85,6 +85,21 @@ def test_rigl_itop_explores_more_weights_than_rigl():
     assert rates[0] > rates[1]
 
 
+@pytest.mark.parametrize(
+    ("steps", "options", "why"),
+    [
+        (1, {"update_every": 1}, "step 1, and update_end=0.75 ends them before step 1)"),
+        (300, {"update_every": 100, "update_end": 0.2},
+         "step 100, and update_end=0.2 ends them before step 60): the first masks stay; give a "
+         "smaller update_every or a larger update_end"),
+        (40, {"update_every": 50}, "step 50): "),
+    ],
+)  # fmt: skip
+def test_a_training_without_an_update_says_why(steps, options, why):
+    (note,) = make("rigl", Plan(steps, 0.9, 0, 0), **options).notes()
+    assert f"(the first would come at {why}" in note
+
+
 @pytest.mark.parametrize("method", ["rigl_itop", "set_itop", "rigl"])
 @pytest.mark.parametrize(
     ("steps", "options", "way"),

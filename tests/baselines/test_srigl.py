@@ -239,7 +239,7 @@ def test_masks_of_constant_fan_in_can_be_given_others_not():
 
     given["6"] = given["6"].flatten().roll(7).view(32, 256)
     model = conv_net()
-    says = r"masks=: layer '6': \d+ neurons should have \d+ weights each, and have \d+ to \d+:"
+    says = r"^masks: layer '6': \d+ neurons should have \d+ weights each, and have \d+ to \d+:"
     with pytest.raises(InvalidInput, match=says):
         attach(make("srigl"), model, OPTIMIZERS["sgd"](model), masks=given)
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from suite import sparsify
 from suite.core.errors import InvalidInput, SparsityWarning
 from suite.sparsity.sparsifier import Sparsifier
+from tests.own_loop.libraries import library
 from tests.support.helpers import conv_net
 
 STEPS = 300
@@ -565,3 +566,22 @@ def test_22_data_parallel_gives_the_masks_of_the_plain_run():
     ]
     assert masks[0].keys() == masks[1].keys()
     assert all(torch.equal(mask, masks[1][name]) for name, mask in masks[0].items())
+
+
+def test_22_fabric_gives_the_masks_of_the_plain_run_and_its_state_fits():
+    plain, inside = mlp(), mlp()
+    fabric = library("lightning").Fabric(accelerator="cpu", devices=1)
+    wrapped, its_optimizer = fabric.setup(inside, sgd(inside))
+    optimizer = sgd(plain)
+    handles = [
+        sparsify(model, one, "rigl", sparsity=0.9, steps=60, update_every=10)
+        for model, one in ((plain, optimizer), (wrapped, its_optimizer))
+    ]
+    assert all(torch.equal(m, handles[1].masks()[name]) for name, m in handles[0].masks().items())
+    train(plain, optimizer, stop=30)
+    handles[1].load_state_dict(copy.deepcopy(handles[0].state_dict()))
+    inside.load_state_dict(plain.state_dict())
+    its_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    train(plain, optimizer, start=30, stop=60)
+    train(wrapped, its_optimizer, start=30, stop=60)
+    assert_same(plain, inside)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from suite import sparsify
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.export.files import load_exported
 from suite.export.network import load_network
 from suite.own_loop.export import export
@@ -254,3 +254,24 @@ def test_a_file_of_ones_own_is_told_apart_from_a_trial_s(tmp_path):
     done = written(model, handle, tmp_path / "net.safetensors")
     with pytest.raises(InvalidInput, match=r"load it with suite\.export\.network\.load_network"):
         load_exported(done.path)
+
+
+def test_export_before_the_target_is_reached_says_so(tmp_path):
+    model = nn.Sequential(nn.Linear(64, 32), nn.Linear(32, 10))
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = sparsify(model, optimizer, "magnitude", sparsity=0.9, steps=40, update_every=10)
+    says = r"^export: 0\.\d{4} of the .* not yet the 0\.\d{4} that magnitude ends .* step 11 of 40$"
+    for step in range(1, 41):
+        optimizer.zero_grad()
+        model(digits().x[:8].flatten(1)).square().mean().backward()
+        optimizer.step()
+        if step == 11:
+            with pytest.warns(SparsityWarning, match=says):
+                handle.export(tmp_path / "early.safetensors")
+    handle.export(tmp_path / "final.safetensors")  # a warning would be an error
+
+
+def test_export_of_masks_that_still_move_at_the_target_says_nothing(tmp_path):
+    model = conv_net()
+    handle = sparsify(model, OPTIMIZERS["sgd"](model), "rigl", sparsity=0.9, steps=400)
+    handle.export(tmp_path / "net.safetensors")

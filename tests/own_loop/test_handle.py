@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import warnings
 
 import pytest
 import torch
@@ -555,3 +556,21 @@ def test_use_refuses_weights_that_do_not_fit_the_masks_and_keeps_them():
         handle.use(OPTIMIZERS["adam"](again))
     for name, value in saved.items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("place", ["it", "module '1'"])
+def test_a_scripted_model_is_refused(place):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.script is deprecated
+        scripted = torch.jit.script(nn.Linear(4, 4))
+    model = scripted if place == "it" else nn.Sequential(nn.Linear(4, 4), scripted)
+    with pytest.raises(InvalidInput, match=f"^model: {place} is compiled by torch.jit"):
+        sparsify(model, OPTIMIZERS["sgd"](model), "rigl", sparsity=0.9, steps=9)
+
+
+@pytest.mark.parametrize("method", ["snip", "grasp"])
+def test_examples_that_are_not_finite_are_named_not_the_learning_rate(method):
+    model, x = conv_net(), digits().x.clone()
+    x[7:, 0, 0] = torch.nan
+    with pytest.raises(TrialFailed, match="^the examples hold NaN or infinity, .* example 7 "):
+        embedded(method, model, OPTIMIZERS["sgd"](model), examples=(x, digits().y))

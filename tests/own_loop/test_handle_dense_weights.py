@@ -267,6 +267,7 @@ def test_another_optimizer_takes_over_and_several_are_refused(method):
 
 
 @METHODS
+@pytest.mark.filterwarnings("ignore:export. .* not yet the .* that str ends with")
 def test_what_is_exported_and_what_is_left_after_detach_is_what_is_shown(method, tmp_path):
     from safetensors.torch import load_file
 

@@ -110,6 +110,7 @@ def test_the_stored_network_of_a_trial_is_read():
         (lambda m: m | {"8": m["8"].float().to_sparse()}, "'8' is a tensor of torch.sparse_coo"),
         (lambda m: {n: torch.ones_like(mask) for n, mask in m.items()}, "they have no zeros: give"),
         (lambda m: "nonzero", "the weights have no zeros: give sparsity instead"),
+        (lambda m: {n: torch.zeros_like(mask) for n, mask in m.items()}, "they are 0 everywhere"),
         (lambda m: list(m.values()), "a list is not usable: give a dict of layer names"),
         (lambda m: None, "a NoneType is not usable"),
         (lambda m: "magnitude.safetensors", r"cannot be read \(No such file or directory\)"),
@@ -212,7 +213,7 @@ def test_masks_that_the_pattern_cannot_be_made_of_are_refused(method, says):
     before = model[0].weight.clone()
     mask = torch.zeros(8, 16, dtype=torch.bool)
     mask[:, :8] = True  # half of the weights, but not two of every four
-    with pytest.raises(InvalidInput, match=f"masks=: .*{says}"):
+    with pytest.raises(InvalidInput, match=f"^masks: .*{says}"):
         sparsify(
             model,
             OPTIMIZERS["sgd"](model),
@@ -225,6 +226,37 @@ def test_masks_that_the_pattern_cannot_be_made_of_are_refused(method, says):
             uniform_dense="none",
         )
     assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize("distribution", ["erk", "uniform"])
+@pytest.mark.parametrize("method", ["magnitude", "magnitude_one_shot", "granet"])
+def test_a_method_that_prunes_keeps_the_counts_of_masks_that_are_its_target(method, distribution):
+    """Also where the distribution, or its rounding, would give layers other counts."""
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.Linear(64, 10))
+    kind = {"distribution": distribution, "uniform_dense": "none"}
+    first = sparsify(model, OPTIMIZERS["sgd"](model), "static", sparsity=0.9, steps=9, **kind)
+    counts = {name: int(mask.sum()) for name, mask in first.masks().items()}
+    first.detach()
+    optimizer = OPTIMIZERS["sgd"](model)
+    often = {} if method == "magnitude_one_shot" else {"update_every": 4}
+    handle = sparsify(
+        model, optimizer, method, masks="nonzero", steps=30, distribution="erk", **often
+    )
+    for step in range(30):
+        x, y = batch_of(digits(), step, 8)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x.flatten(1)), y).backward()
+        optimizer.step()
+    assert {name: int(mask.sum()) for name, mask in handle.masks().items()} == counts
+
+
+def test_magnitude_refuses_masks_with_zeros_in_a_layer_that_stays_dense():
+    model = nn.Sequential(nn.Linear(16, 8), nn.Linear(8, 8))
+    masks = {name: torch.rand(shape) < 0.5 for name, shape in (("0", (8, 16)), ("1", (8, 8)))}
+    with pytest.raises(InvalidInput, match="^masks: '1' has .* more than the 0 that it ends with"):
+        sparsify(
+            model, OPTIMIZERS["sgd"](model), "magnitude", steps=9, masks=masks, dense_layers=["1"]
+        )
 
 
 def test_magnitude_prunes_given_masks_on_to_a_pattern():

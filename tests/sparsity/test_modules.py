@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from suite.sparsity.modules import call, unwrap
+from tests.own_loop.libraries import library
 
 
 class Sum(nn.Module):
@@ -21,6 +22,15 @@ class Sum(nn.Module):
 )
 def test_a_model_is_called_with_one_input_with_several_or_by_name(inputs, result):
     assert call(Sum(), inputs) == result
+
+
+def test_fabrics_wrapper_is_taken_off():
+    fabric = library("lightning").Fabric(accelerator="cpu", devices=1)
+    model = nn.Linear(2, 2)
+    wrapped, _ = fabric.setup(model, torch.optim.SGD(model.parameters(), 0.1))
+    assert wrapped is not model
+    assert unwrap(wrapped) is model
+    assert unwrap(nn.DataParallel(wrapped)) is model
 
 
 @pytest.mark.slow

@@ -55,6 +55,27 @@ class Padded(nn.Conv2d):
         return super().forward(F.pad(x, (1, 0, 1, 0))).relu()
 
 
+class ScaledFilters(nn.Conv2d):
+    """Filters of norm 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(x, F.normalize(self.weight.flatten(1)).view_as(self.weight), None)
+
+
+class Normalizing(nn.Conv2d):
+    """Normalises its outputs, not its weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.instance_norm(super().forward(x)).tanh()
+
+
+class Gated(nn.Conv2d):
+    """Its weights have no effect as long as the gate is closed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1 + 0 * super().forward(x)
+
+
 class Router(nn.Linear):
     """Gives several tensors."""
 
@@ -77,6 +98,12 @@ class Conditional(nn.Linear):
         StandardizedInside(6, 4, 3),
         StandardizedLinear(6, 4),
         StandardizedTransposed(6, 4, 3, groups=2),
+        Standardized(1, 4, 3),  # zeros are at places of the kernel, all inputs are one channel
+        Standardized(4, 4, 3, groups=4),
+        Standardized(4, 8, 3, groups=4, padding="same", dilation=2),
+        Standardized(1, 4, 4, stride=4),
+        StandardizedInside(4, 4, 9, groups=4),
+        StandardizedTransposed(4, 4, 3, groups=4),
     ],
 )
 @pytest.mark.parametrize("initial", ["random", "zero"])
@@ -102,7 +129,11 @@ def test_a_layer_that_standardizes_its_weight_is_refused_by_name(layer, initial)
         Padded(1, 4, 3),
         Router(6, 4),
         Conditional(6, 4),
-        Standardized(4, 4, 3, groups=4),  # nothing can be left out of one channel
+        Padded(4, 4, 3, groups=4),
+        ScaledFilters(4, 4, 3, groups=4),
+        Normalizing(1, 4, 3),
+        Gated(1, 4, 3),
+        Standardized(4, 4, 1, groups=4),  # a single weight: nothing is left of it
     ],
 )
 def test_other_layers_with_a_forward_of_their_own_are_accepted(layer):
@@ -136,9 +167,10 @@ def test_the_check_leaves_layer_random_state_and_hooks_alone():
 @pytest.mark.parametrize(
     "name", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"]
 )
-def test_the_standardized_convolutions_of_timm_are_refused(name):
+@pytest.mark.parametrize(("inputs", "groups"), [(8, 1), (1, 1), (4, 4)])
+def test_the_standardized_convolutions_of_timm_are_refused(name, inputs, groups):
     std_conv = pytest.importorskip("timm.layers.std_conv")
-    layer = getattr(std_conv, name)(8, 4, 3, bias=True)
+    layer = getattr(std_conv, name)(inputs, 4, 3, groups=groups, bias=True)
     with pytest.raises(InvalidInput, match=f"layer '0': the output of {name} depends"):
         find_prunable(nn.Sequential(layer))
 
