@@ -14,8 +14,8 @@ from tests.docs.collector import PAGES, ROOT
 ALL = [*PAGES, "SECURITY.md", "CHANGELOG.md"]
 INCLUDED = re.compile(r"```\{include\} \S+\n```\n")
 """A page of the site that shows a file from elsewhere."""
-WRITTEN_WITH_THE_SITE = ("methods/",)
-"""Where the start page of the site leads to pages that only the site has."""
+WRITTEN_WITH_THE_SITE = ROOT / "docs" / "methods"
+"""Pages that only the site has: its start page and its reference lead there."""
 
 
 def tokens(page: str) -> list[Token]:
@@ -68,7 +68,8 @@ def dead(page: str, target: str) -> str:
         usual = parts.scheme in ("http", "https", "mailto") and re.fullmatch(r"\S+", target)
         return "" if usual and (parts.netloc or parts.scheme == "mailto") else "not well formed"
     file = (ROOT / page).parent / unquote(parts.path) if parts.path else ROOT / page
-    if page == "docs/index.md" and parts.path.startswith(WRITTEN_WITH_THE_SITE):
+    of_the_site = page == "docs/index.md" or page.startswith("docs/api/")
+    if of_the_site and WRITTEN_WITH_THE_SITE in file.resolve().parents:
         return ""
     if not file.exists():
         return "no such file"
