@@ -73,6 +73,24 @@ def test_what_are_no_examples_is_refused(place, read, arrays, words):
     assert words in read.refusal(**save(place, **arrays))
 
 
+@pytest.mark.parametrize("shape", [(16, 16, 3), (8, 12, 1), (9, 9, 4)])
+@pytest.mark.parametrize("targets", ["classes", "real"])
+def test_images_with_channels_last_are_refused(place, read, shape, targets):
+    y = np.arange(20) % 2 if targets == "classes" else X[:, 0]
+    data = save(place, x=np.zeros((20, *shape), np.uint8), y=y)
+    message = read.refusal(**data, targets=targets)
+    assert f"shape [n, {', '.join(map(str, shape))}] look like images with channels last" in message
+    assert "[n, channels, height, width] is read" in message
+    assert "x.transpose(0, 3, 1, 2)" in message
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 16, 3), (3, 9, 3), (64, 1, 1), (12, 8), (9,)])
+def test_other_shapes_are_read_as_they_are(place, read, shape):
+    x = np.arange(20.0).repeat(np.prod(shape)).reshape(20, *shape)
+    dataset, _ = read(**save(place, x=x, y=np.arange(20) % 2))
+    assert dataset.shape == shape
+
+
 def claim(place, shape, content=b"\0" * 64, member=None):
     """Write an archive whose x claims a shape that it does not hold."""
     header = io.BytesIO()
