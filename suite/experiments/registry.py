@@ -5,6 +5,7 @@ There are three ways to add one, and no list to edit: a file in ``baselines/`` o
 module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE_PLUGINS``.
 """
 
+import contextlib
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -46,6 +47,23 @@ def use_plugins(paths: list[str]) -> None:
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
     refresh()
+
+
+@contextlib.contextmanager
+def undone_if_refused() -> Iterator[None]:
+    """Use no plug-in from now on that was added in here, if this ends with `InvalidInput`.
+
+    A file is read when something is looked up, so one that cannot be read would otherwise be the
+    end of all later look-ups, too.
+    """
+    before = list(_plugins)
+    try:
+        yield
+    except InvalidInput:
+        if _plugins != before:
+            _plugins[:] = before
+            refresh()
+        raise
 
 
 def refresh() -> None:
