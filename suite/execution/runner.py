@@ -193,7 +193,9 @@ def execute(
         except TrialPruned:
             checkpoint.drop()
             raise
-        except BaseException as error:  # a faulty method ends its own trial only, whatever it raises
+        except (
+            BaseException
+        ) as error:  # a faulty method ends its own trial only, whatever it raises
             if isinstance(error, Interrupted) or stopping() or process.interrupted_by(error):
                 raise
             if raise_transient and isinstance(error, TRANSIENT):
