@@ -153,12 +153,16 @@ class RealSplit(Split):
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a trial. `validation` is empty with the recipe field validation=0."""
+    """The three splits of a trial. `validation` is empty with the recipe field validation=0.
+
+    `notes` say in the trial's record what is odd about the data.
+    """
 
     train: Split
     validation: Split
     test: Split
     checksum: str
+    notes: tuple[str, ...] = ()
 
 
 def check_varies(targets: Tensor, name: str, part: str) -> None:
