@@ -157,8 +157,8 @@ def test_a_plugin_of_a_refused_call_is_not_used_by_later_ones(place, faulty):
     with pytest.raises(InvalidInput, match=r"there is no .*nosuch\.npz"):
         run("broken/mlp", "static", plugins=[faulty, place / "broken.yaml"])
     (place / "s.yaml").write_text(
-        "name: s\nquestion: q\ntasks: [broken/mlp]\nmethods: [static]\nsparsities: [0.5]\nseeds: 1\n"
-        "plugins: [broken.yaml]\n"
+        "name: s\nquestion: q\ntasks: [broken/mlp]\nmethods: [static]\nsparsities: [0.5]\n"
+        "seeds: 1\nplugins: [broken.yaml]\n"
     )
     with pytest.raises(InvalidInput, match=r"there is no .*nosuch\.npz"):
         run_study("s.yaml")

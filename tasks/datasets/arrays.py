@@ -161,11 +161,11 @@ def _check_precision(x: np.ndarray, where: str) -> None:
     lost = (single == single[:1]).all(0) & (x != x[:1]).any(0)
     if lost.any():
         place = tuple(int(axis) for axis in np.argwhere(lost)[0])
-        values = x[(slice(None), *place)]
+        values = x.reshape(len(x), -1)[:, np.flatnonzero(lost)[0]]
         raise InvalidInput(
-            f"{where}[:, {', '.join(map(str, place))}] holds {values.min()} … {values.max()}, which "
-            "are one number in single precision, and inputs are computed with that: subtract their "
-            "mean, or standardise them"
+            f"{where}[:, {', '.join(map(str, place))}] holds {values.min()} … {values.max()}, "
+            "which are one number in single precision, and inputs are computed with that: subtract "
+            "their mean, or standardise them"
         )
 
 

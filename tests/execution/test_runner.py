@@ -91,7 +91,7 @@ def test_ctrl_c_that_python_handles_is_no_failure_of_the_trial(trial, store, mon
     slow = trial("raises")
     monkeypatch.setattr(load(slow.method_declaration.implementation,
                              slow.method_declaration.origin),
-                        "update", lambda self, step: signal.raise_signal(signal.SIGINT))  # fmt: skip
+                        "update", lambda *_: signal.raise_signal(signal.SIGINT))  # fmt: skip
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
