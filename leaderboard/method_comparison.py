@@ -20,6 +20,7 @@ from leaderboard.terms import Terms
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.experiments.trial_config import show
 
 TUNED = "tuned"
 """Stands for the settings that a tuner found, in METHOD:tuned."""
@@ -283,6 +284,7 @@ def find_entry(boards: Sequence[Board], text: str) -> Entry:
     """Return the entry named by METHOD, METHOD:SETTINGS or METHOD:tuned; @DIGITS of older code."""
     words, _, older = text.partition("@")
     method, _, settings = words.partition(":")
+    settings = _without_defaults(method, settings)
     entries = {entry: entry for board in boards for entry, _ in board.rows}
     if (found := entries.get(Entry(method, settings, older=older))) is not None:
         return found
@@ -302,6 +304,16 @@ def find_entry(boards: Sequence[Board], text: str) -> Entry:
         )
     declared = [one.name for one in registry.methods() if one.name not in present]
     raise InvalidInput(unknown("method", method, [*present, *declared], see="list trials"))
+
+
+def _without_defaults(method: str, settings: str) -> str:
+    """Return settings as entries have them: without what a hyperparameter has by default."""
+    known = registry.methods()
+    if method not in known:
+        return settings
+    default = {f"{one.name}={show(one.default)}" for one in known[method].hyperparameters}
+    kept = [part for part in settings.split(",") if part.strip() not in default]
+    return ",".join(kept).strip()
 
 
 def _same(boards: Sequence[Board], one: Entry) -> str:

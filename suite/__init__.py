@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from suite.core import own_packages, own_version
+from suite.core import own_packages
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     )
     from suite.own_loop.handle import Handle
 
+    __version__: str
+
 __all__ = [
     "InvalidInput",
     "Record",
@@ -38,14 +40,20 @@ __all__ = [
     "sparsify",
 ]
 
-__version__ = own_version.version()
-
 own_packages.install()
 
 if not TYPE_CHECKING:  # a type checker sees the names above, and no others
 
     def __getattr__(name: str) -> Any:
-        """Import the functions of `suite.api` when they are first used: they need more modules."""
+        """Import what is asked for when it is first used.
+
+        The functions of `suite.api` need more modules; and the command imports this file before
+        it can handle signals, so that it must be quick.
+        """
+        if name == "__version__":
+            from suite.core import own_version
+
+            return own_version.version()
         if name not in __all__:
             raise AttributeError(f"module 'suite' has no attribute '{name}'")
         from suite import api
@@ -53,7 +61,7 @@ if not TYPE_CHECKING:  # a type checker sees the names above, and no others
         return getattr(api, name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, "__version__"})
 
 
 def sparsify(

@@ -50,6 +50,7 @@ Again: TypeAlias = Literal["never", "failed", "always"]
 Engine: TypeAlias = Literal["local", "inline", "ray", "slurm"]
 
 
+@registry.undone_if_refused()
 def run(
     task: str,
     method: str,
@@ -138,6 +139,7 @@ def _trained(trial: Trial, store: Store, every: str) -> Record:
         return train(trial, store, every)
 
 
+@registry.undone_if_refused()
 def run_study(
     study: str | Path | Study,
     *,
@@ -198,6 +200,7 @@ def run_study(
     return run_whole_study(chosen, open_store(store), options, again, observer)
 
 
+@registry.undone_if_refused()
 def load_results(
     store: StoreLike | None = None,
     *,
@@ -271,6 +274,7 @@ def load_results(
     return frame
 
 
+@registry.undone_if_refused()
 def compare(
     method: str,
     reference: str,

@@ -10,6 +10,7 @@ from torch import Tensor
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
+from tasks.labels import why_not_stratified
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
@@ -153,12 +154,16 @@ class RealSplit(Split):
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a trial. `validation` is empty with the recipe field validation=0."""
+    """The three splits of a trial. `validation` is empty with the recipe field validation=0.
+
+    `notes` say in the trial's record what is odd about the data.
+    """
 
     train: Split
     validation: Split
     test: Split
     checksum: str
+    notes: tuple[str, ...] = ()
 
 
 def check_varies(targets: Tensor, name: str, part: str) -> None:
@@ -280,6 +285,7 @@ def stratified(
         )
     except ValueError as error:
         raise InvalidInput(
-            f"dataset {name}: no validation split of {held_out} examples can be drawn: {error}"
+            f"dataset {name}: no validation split of {held_out} examples can be drawn: "
+            f"{why_not_stratified(labels.numpy(), held_out) or error}"
         ) from error
     return torch.from_numpy(kept).sort().values, torch.from_numpy(held).sort().values

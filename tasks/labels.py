@@ -65,6 +65,27 @@ def check_several(values: Sequence[object], where: str) -> None:
         )
 
 
+def why_not_stratified(labels: np.ndarray, held: int) -> str:
+    """Return why no stratified split of `held` of these examples can be drawn; empty if it can.
+
+    Args:
+        labels: the class of each example [n].
+        held: the size of the one part; the other has the rest.
+    """
+    _, counts = np.unique(labels, return_counts=True)
+    if alone := int((counts < 2).sum()):
+        return (
+            f"{alone:,} of {len(counts):,} classes {'has' if alone == 1 else 'have'} one example "
+            "only, and each needs one in both parts: add examples of them, or leave them out"
+        )
+    if min(held, len(labels) - held) < len(counts):
+        return (
+            f"each of the {len(counts):,} classes needs one, and one in the other "
+            f"{len(labels) - held:,}: give another fraction, or more examples"
+        )
+    return ""
+
+
 def check_real(values: Sequence[float], where: str) -> None:
     """Check that target values with fractions may be the names of classes.
 

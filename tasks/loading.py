@@ -24,8 +24,12 @@ from tasks.data import (
     training_examples,
     unit_values,
 )
-from tasks.labels import check_several, shown
+from tasks.labels import check_several, printable, shown
 from tasks.task import Dataset
+
+DARK = 1 / 16
+"""Images of 16 bits that use less of their range are noted: they may hold 12 bits, or labels."""
+DEEPEST = 2**16 - 1
 
 
 def checksum(arrays: Arrays) -> str:
@@ -91,6 +95,28 @@ def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
             f"dataset {dataset.name}: {part} example {row} holds a NaN or an infinity: give finite "
             "numbers"
         )
+
+
+def _notes(dataset: Dataset, arrays: Arrays) -> tuple[str, ...]:
+    """Return what a record says where data may not be what its user takes it for."""
+    notes, x = [], arrays.train_x
+    if bool((x[0] == x[-1]).all()) and bool((x == x[:1]).all()):
+        notes.append(f"all {len(x):,} training inputs are the same: there is nothing to learn")
+    if not dataset.regression and len(found := arrays.test_y.unique()) == 1:
+        number = int(found)
+        name = printable(str(dataset.labels[number] if dataset.labels else number))
+        notes.append(
+            f"all test examples are of one class ({name}): the accuracy says only how often that "
+            "class is predicted"
+        )
+    if dataset.options.get("deep") and "range" not in dataset.options:
+        largest = max(float(x.max()), float(arrays.test_x.max()))
+        if largest < DARK:
+            notes.append(
+                f"the images have 16 bits and use {100 * largest:.2g} % of their range: data "
+                f"'range: [0, {round(largest * DEEPEST)}]' would scale them to it"
+            )
+    return tuple(notes)
 
 
 def _check_targets(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
@@ -175,6 +201,7 @@ def load_data(
         validation=make(train_x[held].to(device), arrays.train_y[held].to(device)),
         test=make(test_x.to(device), arrays.test_y.to(device)),
         checksum=digest,
+        notes=_notes(dataset, arrays),
     )
 
 
@@ -203,6 +230,7 @@ def _real(
         validation=split(train_x[held], train_y[held]),
         test=split(test_x, test_y),
         checksum=digest,
+        notes=_notes(dataset, arrays),
     )
 
 

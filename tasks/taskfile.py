@@ -20,7 +20,7 @@ from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from suite.core.named_paths import exists, odd_kind, real_path
 from suite.core.yaml_reader import read_yaml
 from tasks.formats import huggingface, images, npz, real_targets, table, text, torch_datasets
-from tasks.formats.fields import Describe
+from tasks.formats.fields import Describe, check_channels_first
 from tasks.recipe import RECIPE
 from tasks.task import METRICS, Dataset, Task, check_metric
 
@@ -161,6 +161,7 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
     if _targets(path, data) == "real":
         describe = real_targets.DESCRIBE[kind]
     described = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
+    check_channels_first(described["shape"], path)
     for field in ("train", "test"):
         if described[field] < 1:
             raise InvalidInput(f"task file {path}: the data has no {field} examples: give more")

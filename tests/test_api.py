@@ -149,6 +149,25 @@ def test_what_cannot_be_used_is_one_line_and_writes_nothing(place, given, messag
     assert list(place.iterdir()) == []
 
 
+def test_a_plugin_of_a_refused_call_is_not_used_by_later_ones(place, faulty):
+    (place / "broken.yaml").write_text(
+        "name: broken/mlp\ndata: {format: numpy, path: nosuch.npz}\nmodel: mlp\n"
+    )
+    folders = list(sys.path)
+    with pytest.raises(InvalidInput, match=r"there is no .*nosuch\.npz"):
+        run("broken/mlp", "static", plugins=[faulty, place / "broken.yaml"])
+    (place / "s.yaml").write_text(
+        "name: s\nquestion: q\ntasks: [broken/mlp]\nmethods: [static]\nsparsities: [0.5]\n"
+        "seeds: 1\nplugins: [broken.yaml]\n"
+    )
+    with pytest.raises(InvalidInput, match=r"there is no .*nosuch\.npz"):
+        run_study("s.yaml")
+    assert registry.plugins() == []
+    assert sys.path == folders
+    assert run("digits/mlp", "static", recipe=QUICK).status == "done"
+    assert load_results()["task"].to_list() == ["digits/mlp"]
+
+
 # ------------------------------------------------------------------ studies
 
 

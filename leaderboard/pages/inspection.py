@@ -79,6 +79,8 @@ def _curves(store: Store, record: Record) -> tuple[bytes, pl.DataFrame]:
     try:
         content = store.load(record.key, CURVES_FILE)
         return content, read_curves(content)
+    except InvalidInput:  # of the store, which names the file
+        raise
     except (OSError, ValueError) as error:
         path = f"{store.where(record.key)}/{CURVES_FILE}"
         raise InvalidInput(f"{path} cannot be read ({error}): run the trial again") from error

@@ -48,7 +48,9 @@ def bench(
     if out is not None and not out.parent.is_dir():
         raise InvalidInput(f"--out {out}: there is no folder {out.parent}; make it first")
     minutes = sum(one.minutes for one in chosen)
-    complain(f"{len(chosen)} benchmarks, about {max(1, round(minutes))} minutes on two cores …")
+    time_text = "a minute" if minutes < 1.5 else f"{round(minutes)} minutes"
+    what = "1 benchmark" if len(chosen) == 1 else f"{len(chosen)} benchmarks"
+    complain(f"{what}, about {time_text} on two cores …")
     measured = []
     for benchmark in chosen:
         for measurement in _run(benchmark):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
@@ -25,7 +26,11 @@ MAX_SHOWN = 20
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How many trials of a store, or of a study in it, are done, failed or missing."""
+    """How many trials of a store, or of a study in it, are done, failed or missing.
+
+    `no_update` and `off_budget` of those done are no results: connectivity was never updated, or
+    training took other FLOPs than it was given.
+    """
 
     what: str
     done: int
@@ -33,6 +38,8 @@ class StudyStatus:
     missing: int | None
     damaged: list[CorruptRecord] = field(default_factory=list)
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    no_update: int = 0
+    off_budget: int = 0
 
     @property
     def over(self) -> bool:
@@ -41,8 +48,11 @@ class StudyStatus:
 
     def lines(self, most: int | None = None) -> Iterator[str]:
         """Yield a line with the counts, and one for each failure (at most `most` of them)."""
+        uncounted = {NO_UPDATE: self.no_update, OFF_BUDGET: self.off_budget}
+        marks = ", ".join(f"{count} {mark}" for mark, count in uncounted.items() if count)
+        apart = f" ({marks})" if marks else ""
         yield (
-            f"{self.what}: {self.done} done, {len(self.failures)} failed"
+            f"{self.what}: {self.done} done{apart}, {len(self.failures)} failed"
             + (f", {self.missing} to run" if self.missing is not None else "")
             + (f", {len(self.damaged)} damaged" if self.damaged else "")
         )
@@ -61,6 +71,8 @@ class StudyStatus:
         return {
             "store": store,
             "done": self.done,
+            "no_update": self.no_update,
+            "off_budget": self.off_budget,
             "failed": len(self.failures),
             "missing": self.missing or 0,
             "older": {key: list(changed) for key, changed in self.older.items()},
@@ -76,7 +88,16 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
     failures, unread = store.read_each(failed)
     what = f"study {study}" if study else f"store {store.location}"
     missing = None if keys is None else len(keys) - len(found) - len(damaged)
-    return StudyStatus(what, len(found) - len(failed), failures, missing, damaged + unread)
+    idle = sum(bool(one.no_update) for one in found)
+    return StudyStatus(
+        what,
+        done=len(found) - len(failed),
+        failures=failures,
+        missing=missing,
+        damaged=damaged + unread,
+        no_update=idle,
+        off_budget=sum(bool(one.off_budget and not one.no_update) for one in found),
+    )
 
 
 def status(

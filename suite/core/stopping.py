@@ -125,6 +125,15 @@ def asked() -> bool:
     return _state.first != 0
 
 
+def interrupted_by(error: BaseException) -> bool:
+    """Return whether an exception is the user's Ctrl-C, and not one that other code has raised.
+
+    Where Python itself handles Ctrl-C, nothing tells the two apart: any KeyboardInterrupt is one.
+    """
+    python_handles = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt) and (asked() or python_handles)
+
+
 def exit_code() -> int:
     """Return the exit code of a process that was asked to stop: 128 and the signal's number."""
     return 128 + (_state.first or signal.SIGINT)

@@ -193,7 +193,11 @@ def execute(
         except TrialPruned:
             checkpoint.drop()
             raise
-        except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
+        except (
+            BaseException
+        ) as error:  # a faulty method ends its own trial only, whatever it raises
+            if isinstance(error, Interrupted) or stopping() or process.interrupted_by(error):
+                raise
             if raise_transient and isinstance(error, TRANSIENT):
                 raise Transient(f"{type(error).__name__}: {message_of(error)}") from error
             record = failed(trial, error)

@@ -5,6 +5,7 @@ There are three ways to add one, and no list to edit: a file in ``baselines/`` o
 module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE_PLUGINS``.
 """
 
+import contextlib
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from suite.core.code_files import ENTRY_POINTS, find_module, importable_only, is
 from suite.core.declarations import Declared, Method, Registry
 from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
-from suite.core.named_paths import is_file
+from suite.core.named_paths import is_dir, is_file, odd_kind
 
 if TYPE_CHECKING:
     from suite.core.custom_trainer import Trainer
@@ -38,7 +39,9 @@ def use_plugins(paths: list[str]) -> None:
     """
     for path in map(Path, paths):
         if not is_file(path):
-            raise InvalidInput(f"plugin {path!s:.300}: there is no such file")
+            kind = "a folder" if is_dir(path) else odd_kind(path)
+            found = f"it is {kind}: give a file" if kind else "there is no such file"
+            raise InvalidInput(f"plugin {path!s:.300}: {found}")
         if path.suffix not in TASK_FILES and not declares(path):
             raise InvalidInput(
                 f"plugin {path} declares nothing: assign METHOD, TASK or DATASET at its top level"
@@ -46,6 +49,23 @@ def use_plugins(paths: list[str]) -> None:
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
     refresh()
+
+
+@contextlib.contextmanager
+def undone_if_refused() -> Iterator[None]:
+    """Use no plug-in from now on that was added in here, if this ends with `InvalidInput`.
+
+    A file is read when something is looked up, so one that cannot be read would otherwise be the
+    end of all later look-ups, too.
+    """
+    before = list(_plugins)
+    try:
+        yield
+    except InvalidInput:
+        if _plugins != before:
+            _plugins[:] = before
+            refresh()
+        raise
 
 
 def refresh() -> None:

@@ -172,7 +172,8 @@ class Study(BaseModel, frozen=True, extra="forbid"):
             given["seeds"] = list(range(seeds))
         elif "seeds" in given and not isinstance(seeds, list | tuple):
             raise InvalidInput(
-                f"seeds={seeds!r:.80} is not usable: give how many, e.g. 5, or a list, e.g. [0, 1]"
+                f"seeds={seeds!r:.80} is not usable: give a whole number or a list, e.g. 5 "
+                "or [0, 1]"
             )
         return given
 

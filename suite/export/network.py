@@ -229,6 +229,8 @@ def read_exported(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if "format" not in about:
             raise ValueError("its metadata is not that of an exported network")
         return load(content), about
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # safetensors has its own exception type
         raise InvalidInput(
             f"{path} is not an exported network ({type(error).__name__}): export it again, "

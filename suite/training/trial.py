@@ -197,7 +197,7 @@ def conclude(
     if context.method.zeros and not context.method.dense and (off := sparsifier.target_note()):
         notes.append(off)
     dataset = context.dataset
-    notes += labels.notes(dataset.labels)
+    notes += [*labels.notes(dataset.labels), *data.notes]
     if dataset.options.get(SAMPLED):
         notes.append(
             f"more than {MAX_READ:,} images: their names and sizes and the content of {SAMPLE:,} "

@@ -92,6 +92,8 @@ def epoch_scores(store: Store, record: Record) -> list[float]:
         curves = read_curves(store.load(record.key, CURVES_FILE))
         rows = curves.filter(pl.col("series").is_in(SCORES) & (pl.col("layer") == ""))
         scores: list[float] = rows.sort("round", "step")["value"].to_list()
+    except InvalidInput:  # of the store, which names the file
+        raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         where = f"{store.where(record.key)}/{CURVES_FILE}"
         raise InvalidInput(

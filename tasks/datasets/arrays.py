@@ -100,6 +100,8 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
                 f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give "
                 f"inputs of shape [n, …] and one {'target' if real else 'label'} per example"
             )
+        if x != "test_x":
+            _check_precision(arrays[x], f"{path}: '{x}'")
         if not real:
             arrays[y] = _whole_numbers(arrays[y], f"{path}: '{y}'")
     return arrays
@@ -149,6 +151,22 @@ def _whole_numbers(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.dtype.kind == "u" and len(labels) and int(labels.max()) > np.iinfo(np.int64).max:
         raise InvalidInput(f"{where} holds {labels.max()}: give labels below 2**63")
     return labels.astype(np.int64)
+
+
+def _check_precision(x: np.ndarray, where: str) -> None:
+    """Refuse whole numbers that vary among the examples, and no longer do in single precision."""
+    if x.dtype.kind not in "iu" or x.dtype.itemsize < 4 or not len(x):  # smaller ones fit
+        return
+    single = x.astype(np.float32)
+    lost = (single == single[:1]).all(0) & (x != x[:1]).any(0)
+    if lost.any():
+        place = tuple(int(axis) for axis in np.argwhere(lost)[0])
+        values = x.reshape(len(x), -1)[:, np.flatnonzero(lost)[0]]
+        raise InvalidInput(
+            f"{where}[:, {', '.join(map(str, place))}] holds {values.min()} … {values.max()}, "
+            "which are one number in single precision, and inputs are computed with that: subtract "
+            "their mean, or standardise them"
+        )
 
 
 def _inputs(array: np.ndarray) -> Tensor:

@@ -14,6 +14,7 @@ from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
 from tasks.datasets.images import by_split, check_empty_classes, contents
 from tasks.datasets.pixels import Reading, open_image, to_array
+from tasks.labels import why_not_stratified
 from tasks.task import Dataset
 
 PARTS = ("train_x", "train_y", "test_x", "test_y")
@@ -100,7 +101,8 @@ def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.n
         )
     except ValueError as error:
         raise InvalidInput(
-            f"dataset {name}: no test split of {held} examples can be drawn: {error}"
+            f"dataset {name}: no test split of {held} examples can be drawn: "
+            f"{why_not_stratified(labels, held) or error}"
         ) from error
     return np.sort(kept), np.sort(out)
 

@@ -131,6 +131,7 @@ def read_frame(path: Path) -> "pl.DataFrame":
             return pl.read_parquet(path)
         separator = "\t" if kind == ".tsv" else ","
         _check_lines(path, separator)
+        _check_separator(path, separator)
         return pl.read_csv(path, separator=separator, infer_schema_length=None)
     except (OSError, MemoryError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(f"table {path} cannot be read: {first_line(error):.300}") from error
@@ -160,6 +161,19 @@ def _check_lines(path: Path, separator: str) -> None:
                     "give one row per line"
                 )
             block = file.read(MAX_LINE)
+
+
+def _check_separator(path: Path, separator: str) -> None:
+    """Refuse a first line with none of the separators that are read, and one of another kind."""
+    with path.open("rb") as file:
+        first = file.readline(MAX_LINE).decode(errors="replace")
+    names = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
+    found = [name for sign, name in names.items() if sign in first]
+    if found and separator not in first:
+        raise InvalidInput(
+            f"table {path}: its columns seem to be separated by {found[0]}: write it with commas "
+            "and points in numbers (1.5) as .csv, or with tabs as .tsv"
+        )
 
 
 def _check_columns(path: Path, columns: int) -> None:

@@ -48,6 +48,30 @@ def check_ignored(data: Mapping[str, Any], path: Path) -> None:
         )
 
 
+CHANNELS = (1, 3, 4)
+"""Numbers of channels that images usually have: grey, colour, colour with transparency."""
+
+
+def check_channels_first(shape: tuple[int, ...], path: Path) -> None:
+    """Check that inputs of this shape, without the number of examples, have no channels last.
+
+    Only three dimensions are checked, and only a height that is no number of channels itself:
+    otherwise nothing tells the two orders apart.
+
+    Raises:
+        InvalidInput: they look like images [height, width, channels]; the message names the task
+            file.
+    """
+    if len(shape) != 3 or shape[0] in CHANNELS or shape[1] in CHANNELS or shape[2] not in CHANNELS:
+        return
+    height, width, channels = shape
+    raise InvalidInput(
+        f"task file {path}: inputs of shape [n, {height}, {width}, {channels}] look like images "
+        "with channels last, and [n, channels, height, width] is read: transpose them, "
+        f"x.transpose(0, 3, 1, 2) (or, if the {height} are channels, x.swapaxes(2, 3))"
+    )
+
+
 def files_digest(data: Mapping[str, Any]) -> str:
     """Return a digest of the files and of how they are read, but not of their location."""
     digest = hashlib.sha256()

@@ -10,7 +10,7 @@ from suite.experiments.study import load_study
 from suite.results.record import failed
 from suite.results.store import Store
 from tests.support import forked
-from tests.support.sample_records import done
+from tests.support.sample_records import done, make_trial
 
 STUDY = """
 name: three
@@ -46,6 +46,23 @@ def test_a_study_in_progress_is_counted(resonance, store, trials):
     assert resonance("status").out.splitlines()[0] == "store results: 1 done, 1 failed"
     data = json.loads(resonance("status three.yaml --json").out)
     assert (data["done"], data["failed"], data["missing"]) == (1, 1, 1)
+
+
+def test_trials_that_are_no_results_are_counted_apart(resonance, store, trials):
+    finish(store, trials[0])
+    reason = "no update falls into these 9 steps"
+    idle = done(trials[1]).model_copy(update={"no_update": reason})
+    over = done(make_trial("rigl", seed=2, recipe={"flops_budget": 1.0}), training=200.0)
+    over.flops["dense_training"] = 100.0
+    for record in (idle, over):
+        store.write(record.key, {"record.json": record.to_json()})
+    assert resonance("status").out == (
+        "store results: 3 done (1 no update, 1 off budget), 0 failed\n"
+    )
+    line = resonance("status three.yaml").out.splitlines()[0]
+    assert line == "study three.yaml: 2 done (1 no update), 0 failed, 1 to run"
+    data = json.loads(resonance("status --json").out)
+    assert (data["done"], data["no_update"], data["off_budget"]) == (3, 1, 1)
 
 
 def test_watching_a_study_shows_what_changes_and_ends_with_it(

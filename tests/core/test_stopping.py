@@ -114,6 +114,42 @@ def test_a_signal_ends_a_program_as_documented_in_every_phase(case):
     assert out == ("cleaned\n" if case == "ended at once" else "")
 
 
+INTERRUPTED_WHILE_IMPORTING = """
+import os, runpy, signal, sys, threading
+
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] == "suite.core.own_version":
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait()
+
+sys.addaudithook(interrupt)
+sys.argv[1:] = ["list", "methods"]
+START
+"""
+
+
+@pytest.mark.parametrize(
+    "begin",
+    ["runpy.run_module('suite', run_name='__main__')", "from suite.__main__ import main; main()"],
+)
+def test_ctrl_c_during_the_first_imports_is_one_line(begin):
+    code = INTERRUPTED_WHILE_IMPORTING.replace("START", begin)
+    done = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=heed, cwd=ROOT, timeout=SECONDS, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == f"{stopping.NOT_BEGUN}\n"
+
+
+def test_little_is_imported_before_signals_are_handled():
+    code = "import sys, suite.__main__; print(*sorted(m for m in sys.modules if 'suite' in m))"
+    out = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert out.split() == [
+        "suite", "suite.__main__", "suite.core", "suite.core.own_packages", "suite.core.stopping",
+    ]  # fmt: skip
+
+
 def test_the_cases_hold_where_the_tests_themselves_were_started_to_ignore_signals():
     before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
     try:

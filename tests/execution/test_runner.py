@@ -2,10 +2,14 @@ import json
 import math
 import os
 import shutil
+import signal
 
 import pytest
 import torch
 
+from suite.core import stopping
+from suite.core.discovery import load
+from suite.core.errors import Interrupted
 from suite.evaluation.scores import LabelScores
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import execute
@@ -45,12 +49,62 @@ def test_a_method_that_raises_leaves_a_failed_record_and_a_traceback(trial, stor
     assert "on two lines" in text
 
 
+class OwnError(BaseException):
+    """An exception that is no Exception, as a plug-in may define it."""
+
+
+@pytest.mark.parametrize("error", [OwnError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_whatever_a_method_raises_is_recorded_by_its_name(trial, store, monkeypatch, error):
+    bad = trial("raises")
+
+    def update(self, step):
+        raise error("no more")
+
+    monkeypatch.setattr(load(bad.method_declaration.implementation, bad.method_declaration.origin),
+                        "update", update)  # fmt: skip
+    with stopping.cooperating() as asked:
+        record = execute(bad, store, stopping=asked)
+    assert record.error == {"type": error.__name__, "message": f"{error.__name__}: no more"}
+    assert "in update" in (store.folder(bad.key) / "error.txt").read_text()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_is_no_failure_of_the_trial(trial, store, monkeypatch, times):
+    slow = trial("raises")
+
+    def update(self, step):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(load(slow.method_declaration.implementation,
+                             slow.method_declaration.origin), "update", update)  # fmt: skip
+    with (
+        pytest.raises(KeyboardInterrupt) as stop,
+        stopping.cooperating() as asked,
+    ):
+        execute(slow, store, stopping=asked)
+    assert isinstance(stop.value, Interrupted) == (times == 1)
+    assert store.keys() == []
+
+
+def test_ctrl_c_that_python_handles_is_no_failure_of_the_trial(trial, store, monkeypatch):
+    slow = trial("raises")
+    monkeypatch.setattr(load(slow.method_declaration.implementation,
+                             slow.method_declaration.origin),
+                        "update", lambda *_: signal.raise_signal(signal.SIGINT))  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            execute(slow, store)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert store.keys() == []
+
+
 def test_a_failed_trial_is_planned_again_and_replaced_once_it_works(trial, store, monkeypatch):
     bad = trial("raises")
     execute(bad, store)
     assert schedule([bad], store, Overwrite.FAILED).to_run == [bad]
-    from suite.core.discovery import load
-
     broken = load(bad.method_declaration.implementation, bad.method_declaration.origin)
     monkeypatch.setattr(broken, "update", lambda self, step: None)
     assert execute(bad, store).status == "done"

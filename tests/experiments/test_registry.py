@@ -170,6 +170,9 @@ def test_a_plug_in_cannot_take_the_name_of_a_method_that_exists(tmp_path):
 def test_a_plug_in_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no such file"):
         registry.use_plugins([str(tmp_path / "none.py")])
+    for place, kind in (("/dev/zero", "a device"), (str(tmp_path), "a folder")):
+        with pytest.raises(InvalidInput, match=f"it is {kind}: give a file"):
+            registry.use_plugins([place])
 
 
 @pytest.mark.usefixtures("plugins")

@@ -310,7 +310,7 @@ def test_a_study_without_sparsities_may_hold_dense_methods_only():
         ({"sparsities": [float("nan")]}, ["sparsity=nan"]),
         ({"seeds": [-1]}, ["seeds: -1", "at least 0"]),
         ({"seeds": 0}, ["seeds=0", "at least 1"]),
-        ({"seeds": "five"}, ["seeds='five'", "how many, e.g. 5, or a list"]),
+        ({"seeds": "five"}, ["seeds='five'", "a whole number or a list, e.g. 5 or [0, 1]"]),
         ({"sparsities": ["high"]}, ["sparsities: sparsity='high'", "a number in [0, 1)"]),
         ({"sparsities": 0.9}, ["sparsities=0.9", "a list, e.g. [0.9]"]),
         ({"seeds": 10**6}, ["seeds=1000000", "at most 1000"]),
@@ -429,7 +429,7 @@ def test_what_is_too_much_is_refused_before_it_is_made(change, words):
     [
         (
             {"seeds": "five"},
-            "study {}: seeds='five' is not usable: give how many, e.g. 5, or a list, e.g. [0, 1]",
+            "study {}: seeds='five' is not usable: give a whole number or a list, e.g. 5 or [0, 1]",
         ),
         ({"sparsity": [0.9]}, "unknown field 'sparsity' of study {}: did you mean sparsities?"),
         (

@@ -92,6 +92,8 @@ def test_onnx_gives_the_same_outputs_for_any_batch(kept, tmp_path):
 
 
 def test_what_is_no_exported_network_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"nosuch\.compact cannot be read: No such file"):
+        load_exported(tmp_path / "nosuch.compact")
     for content in (b"", b"\xff" * 50, (2**62).to_bytes(8, "little") + b"{}"):
         (tmp_path / "x.safetensors").write_bytes(content)
         with pytest.raises(InvalidInput, match="is not an exported network"):

@@ -68,6 +68,10 @@ def test_settings_are_entries_of_their_own():
     boards, _ = build_boards([*records("rigl", BASE), *slow])
     found = compare_entries(boards, "rigl:update_every=50", "rigl")
     assert found.verdict.startswith("RigL (update_every=50) is better than RigL")
+    default = compare_entries(boards, "rigl:update_every=50", "rigl:update_every=100")
+    assert default.verdict == found.verdict
+    with pytest.raises(InvalidInput, match="A and B are both rigl"):
+        compare_entries(boards, "rigl:update_every=100", "rigl")
     with pytest.raises(InvalidInput, match="give one of rigl, 'rigl:update_every=50'"):
         compare_entries(boards, "rigl:update_every=3", "rigl")
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -68,6 +69,17 @@ def test_a_key_may_be_shortened_and_an_unknown_one_is_refused(store):
     for name in ("zzz", ""):
         with pytest.raises(InvalidInput, match="no trial"):
             find_trial(store, name)
+
+
+def test_curves_that_cannot_be_read_are_named_once(store, tmp_path):
+    own = Store(shutil.copytree(store.root, tmp_path / "own"))
+    curves = own.folder(key(own, "rigl")) / "curves.parquet"
+    curves.unlink()
+    curves.mkdir()
+    with pytest.raises(InvalidInput) as refused:
+        inspect(own, key(own, "rigl"), tmp_path / "page")
+    assert str(refused.value).count("cannot be read") == 1
+    assert str(curves) in str(refused.value)
 
 
 def test_hostile_texts_stay_texts(store):

@@ -1,10 +1,23 @@
 """Numbering labels as they stand in the data."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
+import torch
 
 from suite.core.errors import InvalidInput
-from tasks.labels import check_real, distinct, encode, for_record, notes, renamed
+from tasks.data import stratified
+from tasks.datasets.folder import held_out
+from tasks.labels import (
+    check_real,
+    distinct,
+    encode,
+    for_record,
+    notes,
+    renamed,
+    why_not_stratified,
+)
 from tasks.task import MAX_CLASSES, Dataset
 
 
@@ -45,6 +58,24 @@ def test_what_are_no_classes_is_refused(labels, words):
     with pytest.raises(InvalidInput) as refused:
         distinct(np.array(labels), "x")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "held", "words"),
+    [
+        ([0, 0, 1, 1, 2], 3, "1 of 3 classes has one example only, and each needs one in both"),
+        ([0, 0, 1, 2], 2, "2 of 3 classes have one example only"),
+        ([0, 0, 0, 1, 1, 1, 2, 2], 2, "each of the 3 classes needs one, and one in the other 6: "),
+        ([0, 0, 0, 1, 1, 1, 2, 2], 6, "each of the 3 classes needs one, and one in the other 2: "),
+        ([0, 0, 0, 1, 1, 1, 2, 2], 3, ""),
+    ],
+)
+def test_a_split_that_cannot_be_drawn_is_explained(labels, held, words):
+    assert why_not_stratified(np.array(labels), held).startswith(words)
+    with nullcontext() if not words else pytest.raises(InvalidInput, match=words):
+        held_out(np.array(labels), held, "mine")
+    with nullcontext() if not words else pytest.raises(InvalidInput, match=words):
+        stratified(torch.tensor(labels), held, "mine")
 
 
 def test_a_label_that_training_lacks_is_refused_with_those_seen():

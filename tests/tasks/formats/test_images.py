@@ -58,6 +58,22 @@ def test_sixteen_bits_are_not_white(place, read):
     assert arrays.train_x[:, 0, 0, 0].tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("step", "more", "noted"),
+    [
+        (240, {}, "the images have 16 bits and use 6.2 % of their range: data 'range: [0, 4080]'"),
+        (241, {}, ""),
+        (240, {"range": [0, 4095]}, ""),
+    ],
+)
+def test_images_that_use_little_of_16_bits_are_noted(place, read, step, more, noted):
+    folder(place, lambda n: grey16(step * n))
+    dataset, _ = read(format="images", path="pets", **more)
+    notes = load_data(dataset, 0, torch.device("cpu")).notes
+    assert len(notes) == bool(noted)
+    assert "".join(notes).startswith(noted)
+
+
 def test_a_range_and_a_background_make_another_dataset(place, read):
     folder(place, lambda n: grey16(100 * n))
     whole, _ = read(format="images", path="pets")

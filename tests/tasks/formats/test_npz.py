@@ -5,6 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
+
+from tasks.loading import load_data
 
 X = np.arange(40.0).reshape(20, 2)
 
@@ -31,6 +34,22 @@ def test_labels_are_numbered_from_0(place, read, values, labels):
     dataset, arrays = read(**save(place, x=X, y=y))
     assert (dataset.classes, dataset.labels) == (2, labels)
     assert arrays.train_y.tolist() == [int(x) // 2 % 2 for x in arrays.train_x[:, 0]]
+
+
+def test_what_is_odd_about_data_is_noted(place, read):
+    y = np.array([500, 700])[np.arange(20) % 2]
+    parts = {"train_x": X, "train_y": y, "test_x": X[:4], "test_y": y[:4]}
+
+    def notes(**changed):
+        dataset, _ = read(**save(place, **parts | changed))
+        return load_data(dataset, 0, torch.device("cpu")).notes
+
+    assert notes() == ()
+    (one,) = notes(test_y=np.full(4, 700))
+    assert one.startswith("all test examples are of one class (700): the accuracy says only")
+    assert notes(train_x=np.ones((20, 2))) == (
+        "all 20 training inputs are the same: there is nothing to learn",
+    )
 
 
 def test_a_test_label_is_numbered_as_in_training_or_refused(place, read):
@@ -66,11 +85,33 @@ def test_numbers_other_than_uint8_are_taken_as_they_are(place, read, kind):
         ({"x": X, "y": np.arange(20) / 2}, "'targets: real' for regression"),
         ({"x": X, "y": np.arange(20)}, "20 classes for 20 examples (0, 1, 2, 3, 4, …)"),
         ({"x": X, "y": np.array([0, 2**64 - 1] * 10, np.uint64)}, "give labels below 2**63"),
+        (
+            {"x": np.stack([np.arange(20), 10**9 + np.arange(20)], 1), "y": np.arange(20) % 2},
+            "'x'[:, 1] holds 1000000000 … 1000000019, which are one number in single precision",
+        ),
         ({"x": np.arange(20), "y": np.arange(20) % 2}, "inputs of shape [n, …]"),
     ],
 )
 def test_what_are_no_examples_is_refused(place, read, arrays, words):
     assert words in read.refusal(**save(place, **arrays))
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (8, 12, 1), (9, 9, 4)])
+@pytest.mark.parametrize("targets", ["classes", "real"])
+def test_images_with_channels_last_are_refused(place, read, shape, targets):
+    y = np.arange(20) % 2 if targets == "classes" else X[:, 0]
+    data = save(place, x=np.zeros((20, *shape), np.uint8), y=y)
+    message = read.refusal(**data, targets=targets)
+    assert f"shape [n, {', '.join(map(str, shape))}] look like images with channels last" in message
+    assert "[n, channels, height, width] is read" in message
+    assert "x.transpose(0, 3, 1, 2)" in message
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 16, 3), (3, 9, 3), (64, 1, 1), (12, 8), (9,)])
+def test_other_shapes_are_read_as_they_are(place, read, shape):
+    x = np.arange(20.0).repeat(np.prod(shape)).reshape(20, *shape)
+    dataset, _ = read(**save(place, x=x, y=np.arange(20) % 2))
+    assert dataset.shape == shape
 
 
 def claim(place, shape, content=b"\0" * 64, member=None):

@@ -35,6 +35,16 @@ def test_targets_that_are_no_classes_are_refused_in_one_line(place, read, target
 
 
 @pytest.mark.parametrize(
+    ("sign", "name", "found"),
+    [(";", "data.csv", "semicolons"), ("\t", "data.csv", "tabs"), (",", "data.tsv", "commas")],
+)
+def test_other_separators_are_named(place, read, sign, name, found):
+    (place / name).write_text(f"x{sign}y\n" + "".join(f"{n},5{sign}{n % 2}\n" for n in range(40)))
+    message = read.refusal(format="table", path=name, target="y")
+    assert f"its columns seem to be separated by {found}: write it with commas" in message
+
+
+@pytest.mark.parametrize(
     ("targets", "labels"),
     [
         ([0, 1000000] * 20, ("0", "1000000")),
