@@ -187,6 +187,10 @@ class Magnitude(Sparsifier):
         """Prune to the ramp's sparsity."""
         self.prune_smallest(self.ramp(step), step)
 
+    def unchanged_reason(self, *, moved: bool) -> str:
+        """Return why nothing was pruned; from masks that have the target, nothing is left to be."""
+        return super().unchanged_reason(moved=moved or self.held_zeros is not None)
+
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros along the ramp."""
         yield 0, Zeros.none(setup.shapes)
@@ -224,6 +228,10 @@ class OneShot(Sparsifier):
     def update(self, step: int) -> None:
         """Prune to the target."""
         self.prune_smallest(1.0, step)
+
+    def unchanged_reason(self, *, moved: bool) -> str:
+        """Return why nothing was pruned; from masks that have the target, nothing is left to be."""
+        return super().unchanged_reason(moved=moved or self.held_zeros is not None)
 
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return no zeros before the pruning, and the final ones after it."""

@@ -18,7 +18,7 @@ from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.navigation import PAPER, Navigation
 from leaderboard.pages.templating import environment
-from leaderboard.score_text import caption
+from leaderboard.score_text import caption, direction, heading
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
 from leaderboard.summary_table import (
     SummaryCell,
@@ -149,12 +149,13 @@ def paper_table(board: Board, claims: BoardClaims, tables: int = 1, study: str =
 
 def table_caption(board: Board, table: SummaryTable, claims: BoardClaims, tables: int = 1) -> str:
     """Return the caption of a table: what it shows, how it is read, and the marks that it has."""
-    metric = caption(board.metric).replace("; ", " (", 1) + ")"
+    what, way = heading(board.metric), direction(board.metric)
+    metric = f"{what}, {way}," if "(" in what else f"{what} ({way})"
     terms = f" {board.terms.words}" if board.terms.flops_budget else ""
     halves = any(cell.half for row in table.rows for cell in row.cells)
     mean = "mean ± half the 95 % interval" if halves else "mean"
-    what = f"{metric[0].upper()}{metric[1:]} on {board.title}{terms}: {mean} over {_seeds(board)}."
-    return " ".join(filter(None, (what, _how(table, claims, tables), _legend(table))))
+    shown = f"{metric[0].upper()}{metric[1:]} on {board.title}{terms}: {mean} over {_seeds(board)}."
+    return " ".join(filter(None, (shown, _how(table, claims, tables), _legend(table))))
 
 
 def _seeds(board: Board) -> str:

@@ -79,9 +79,9 @@ def test_every_command_on_a_table_with_a_real_target(houses, resonance: Command)
     page = (houses / "site" / "index.html").read_text()
     assert "Test R²; higher is better" in page
     paper = (houses / "site" / "paper.html").read_text()
-    assert "test R²; higher is better. Mean ± half the 95 % interval" in paper
+    assert "Test R² (higher is better) on houses/mlp: mean ± half the 95 % interval" in paper
     assert "test accuracy" not in paper
-    assert "test R$^2$" in next((houses / "site" / "tables").glob("*.tex")).read_text()
+    assert "Test R$^2$" in next((houses / "site" / "tables").glob("*.tex")).read_text()
 
     tuned = resonance(
         "tune set --task houses/mlp --budget 2 --seeds 1 --final-seeds 2 --workers 1 -s 0.5"

@@ -91,7 +91,7 @@ def test_the_lower_error_is_first_ranks_first_and_wins(by_rmse):
     assert scores["RigL"]["diabetes/mlp"] > scores["SET"]["diabetes/mlp"]
     assert "(in the target's unit); lower is better. Mean" in board_markdown(board)
     paper = paper_table(board, board_claims(boards))
-    assert "unit); lower is better. Mean" in paper.latex
+    assert "unit), lower is better, on diabetes/mlp: mean" in paper.latex
     assert "accuracy" not in paper.latex + paper.markdown
 
 

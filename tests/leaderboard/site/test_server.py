@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -184,6 +185,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
     def build(store, out, workers, **chosen):
         out.mkdir()
         (out / "index.html").write_text(PAGE)
+        return SimpleNamespace(boards=[])
 
     def visit():
         while not servers or not (place / "board" / "index.html").exists():
