@@ -1,4 +1,4 @@
-/* The overview in words, as leaderboard/overview_text.py: `resonanceOverviewText`. */
+/* The overview in words, as leaderboard/overview_finding.py and overview_text.py: `resonanceOverviewText`. */
 "use strict";
 
 const resonanceOverviewText = (() => {

@@ -7,15 +7,8 @@ import pytest
 from leaderboard.board_columns import NAMED_COLUMNS
 from leaderboard.boards import Board, build_boards
 from leaderboard.overview import overview
-from leaderboard.overview_text import (
-    cost_text,
-    limit_text,
-    name_parts,
-    names,
-    note,
-    overview_table,
-    tenths,
-)
+from leaderboard.overview_finding import cost_text, names, note, tenths
+from leaderboard.overview_text import limit_text, name_parts, overview_table
 from leaderboard.terms import EQUAL_STEPS, Terms
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import planted
