@@ -1,15 +1,17 @@
 """`resonance run` and kill -9."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from suite.__main__ import main
 from suite.core.leases import Owner
+from suite.execution.checkpoints import TrialCheckpoint
 from suite.results.store import Store
 from tests.support import forked
 
@@ -33,34 +35,38 @@ def test_a_run_clears_what_a_killed_one_left_half_written(resonance, place):
     assert f"-{os.getpid()}-" in left.name  # another's, still being written
 
 
-def start(folder: Path) -> forked.ForkedCommand:
+def start(folder: Path, call: str = "suite.__main__:main") -> forked.ForkedCommand:
     """Start the trial in a process of its own, which writes to `folder`."""
     nowhere = subprocess.DEVNULL
-    return forked.start([*LINE.split(), str(folder)], cwd=Path(), stdout=nowhere, stderr=nowhere)
+    words = [*LINE.split(), str(folder)]
+    return forked.start(words, cwd=Path(), stdout=nowhere, stderr=nowhere, call=call)
+
+
+def run_to_its_third_checkpoint() -> None:
+    """Run the command of `sys.argv`; it is killed when its third checkpoint has been written."""
+    written = itertools.count(1)
+
+    def write(self: TrialCheckpoint, content: bytes) -> None:
+        whole(self, content)
+        if next(written) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    whole, TrialCheckpoint.write = TrialCheckpoint.write, write
+    main()
 
 
 def test_a_trial_of_many_rounds_that_was_killed_twice_ends_with_the_same_bits(place):
-    whole = start(place / "whole")
-    assert whole.wait(timeout=300) == 0
-    kills, seen = 0, set[int]()
-    while True:
-        process = start(place / "killed")
-        while process.poll() is None and kills < 2:
-            for path in (place / "killed" / "checkpoints").glob("[0-9a-f]*"):
-                try:
-                    when = path.stat().st_mtime_ns
-                except FileNotFoundError:
-                    continue
-                if when not in seen:  # it came further than the one before
-                    seen.add(when)
-                    process.send_signal(signal.SIGKILL)
-            time.sleep(0.001)
-        if process.wait(timeout=300) == 0:
-            break
-        kills += 1
+    assert start(place / "whole").wait(timeout=300) == 0
+    seen = []
+    for _ in range(2):
+        killed = start(place / "killed", f"{__name__}:run_to_its_third_checkpoint")
+        assert killed.wait(timeout=300) == -signal.SIGKILL
+        (path,) = (place / "killed" / "checkpoints").glob("*.safetensors")
+        seen.append(path.read_bytes())
+    assert seen[0] != seen[1]  # it went on from where it had been killed
+    assert start(place / "killed").wait(timeout=300) == 0
     one, other = Store(place / "whole"), Store(place / "killed")
     (key,) = one.keys()
-    assert kills == 2
     assert other.keys() == [key]
     for name in ("curves.parquet", "model.safetensors"):
         assert one.load(key, name) == other.load(key, name)
