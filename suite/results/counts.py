@@ -98,6 +98,12 @@ class Counts(BaseModel, frozen=True, extra="forbid"):
             return f"the confusion matrix has {correct} right predictions, not {self.correct}"
         return ""
 
+    @property
+    def one_class_predicted(self) -> bool:
+        """Whether all examples are predicted as one class, though they are of several."""
+        occurring, predicted, _ = ClassTotals.of(self)
+        return sum(map(bool, predicted)) == 1 < sum(map(bool, occurring))
+
     def matrix(self) -> list[list[int]]:
         """Return the confusion matrix by true and predicted class; empty if there is none."""
         matrix = [[0] * len(self.confusion) for _ in self.confusion]

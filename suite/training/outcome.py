@@ -21,6 +21,10 @@ from tasks.model_factory import libraries
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 MAX_SHOWN = 3
 """Modules that a note names; the record has all of them."""
+ONE_CLASS_PREDICTED = (
+    "every test example is predicted as one and the same class: the network says nothing about its "
+    "input"
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ def make_outcome(
         problem = bits_problem(bits, test) if test else f"{CORRECT_BITS} without counts"
     if problem:
         raise ValueError(problem)
+    said = [*notes, no_update] if no_update and no_update not in notes else [*notes]
+    if test is not None and test.one_class_predicted:
+        said.append(ONE_CLASS_PREDICTED)
     record = Record(
         key=trial.key,
         status="done",
@@ -102,7 +109,7 @@ def make_outcome(
         code=dict(trial.code.digests),
         declared=Declarations.of(trial),
         digests=digests(tensors),
-        notes=notes if not no_update or no_update in notes else [*notes, no_update],
+        notes=said,
         no_update=no_update,
     )
     return Outcome(trial, record, curves, tensors, bits)

@@ -6,8 +6,10 @@ import subprocess
 import pytest
 import yaml
 
-from leaderboard import claims
+from leaderboard import claims, shipped_boards
 from leaderboard.bundles import bundle_file
+from leaderboard.pages import evidence, evidence_page
+from leaderboard.site import sources
 from suite.execution.runner import Inline, run
 from suite.experiments.study import Study
 from suite.results.store import Store
@@ -42,12 +44,21 @@ def supposed(tmp_path_factory):
     return folder
 
 
+ABOUT_THE_WHOLE = (claims, shipped_boards, evidence, evidence_page)
+"""Modules that state figures of all shipped records."""
+
+
 @pytest.fixture
 def place(place, supposed, few_shipped, monkeypatch):
-    """Put what the pages suppose into the empty folder that a test starts in."""
+    """Put what the pages suppose into the empty folder that a test starts in.
+
+    Every module that holds the shipped files by name is imported above: one that a test imported
+    first would keep the few for all tests that follow in its process.
+    """
     shutil.copytree(supposed, place, dirs_exist_ok=True)
-    monkeypatch.setattr(claims, "SHIPPED", bundle_file.SHIPPED)  # claims are about these figures
-    monkeypatch.setattr(bundle_file, "SHIPPED", (few_shipped,))
+    assert all(module.SHIPPED == bundle_file.SHIPPED for module in ABOUT_THE_WHOLE)
+    for module in (bundle_file, sources):
+        monkeypatch.setattr(module, "SHIPPED", (few_shipped,))
     return place
 
 

@@ -142,3 +142,17 @@ def test_metrics_of_classes_must_follow_from_the_matrix():
     for name in right:
         problem = confusion_problem({"validation": SMALL}, right | {name: 0.5})
         assert problem.startswith(f"{name} is 0.5, and 0.")
+
+
+@pytest.mark.parametrize(
+    ("confusion", "one"),
+    [
+        (("0:3", "0:1", ""), True),
+        (("2:3", "2:1", ""), True),  # one that does not occur
+        (("0:3 1:1", "0:2"), False),
+        (("0:4", ""), False),  # nothing else was to be predicted
+        ((), False),
+    ],
+)
+def test_whether_a_network_predicts_one_class_whatever_it_sees(confusion, one):
+    assert Counts(correct=0, total=4, confusion=confusion).one_class_predicted is one

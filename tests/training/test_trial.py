@@ -18,7 +18,7 @@ from suite.training import loop
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.model import make_model
-from suite.training.outcome import make_outcome
+from suite.training.outcome import ONE_CLASS_PREDICTED, make_outcome
 from suite.training.setup import prepare
 from suite.training.trial import run_trial
 from suite.training.verify_record import recompute
@@ -117,6 +117,14 @@ def test_a_trainer_that_contradicts_its_own_counts_is_refused(bits, metrics, pro
             flops={"inference_dense": 2.0, "inference": 1.0, "training": 6.0}, layers=[],
             timing={}, data={"test": 2}, tensors={}, curves=Curves(), notes=[],
         )  # fmt: skip
+
+
+def test_a_network_that_predicts_one_class_only_is_noted():
+    collapsed, learns = run_trial(trial("resonance")).record, trained(trial("rigl")).record
+    assert ONE_CLASS_PREDICTED in collapsed.notes
+    assert collapsed.metrics["test_balanced_accuracy"] == pytest.approx(0.1)
+    assert ONE_CLASS_PREDICTED not in learns.notes
+    assert learns.metrics["test_balanced_accuracy"] > 0.2
 
 
 def test_curves_hold_losses_validation_and_churn():
