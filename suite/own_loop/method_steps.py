@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.own_loop.average import Average
+from suite.own_loop.copied_layers import MarkedLayers
 from suite.own_loop.cost import MethodCharges, StepCounter
 from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
 from suite.own_loop.gradients import GradientMasking
@@ -89,6 +90,7 @@ class MethodSteps:
         check_trained({one.name: one.parameter for one in to.prunable}, to.optimizers)
         self._snapshot: Snapshot | None = Snapshot(to.prunable, to.optimizers)
         self._optimizer_steps = OptimizerSteps(to.optimizers, self)
+        self._marked: MarkedLayers | None = None
         self._watch = WeightWatch(to.storage)
         self._masking = GradientMasking(to.storage, to.model)
         try:
@@ -98,6 +100,8 @@ class MethodSteps:
             self._snapshot.rollback()
             raise
         self.is_attached = True
+        if sparsifier.plan.sparsity:
+            self._marked = MarkedLayers(unwrap(to.model), method, to.prunable)
         self._known = set(self.sparsifier.surprises())
         _attached.add(self)
 
@@ -132,6 +136,8 @@ class MethodSteps:
         self._optimizer_steps.remove()
         self._masking.remove()
         self.sparsifier.execution.release()
+        if self._marked is not None:
+            self._marked.release()
 
     @property
     def step(self) -> int:
