@@ -33,7 +33,8 @@ SEARCH_AHEAD = 100_000
 class Handle:
     """A method at work in a custom training loop.
 
-    It counts the optimizers' steps: with several optimizers a step is over when each has taken it.
+    It counts the optimizers' steps: with several optimizers a step is over when each has taken it,
+    or when one steps again.
     Gradients are masked as backward computes them. The method reads dense ones: accumulated over
     micro-batches, averaged over replicas, without the loss scale of a GradScaler, and before they
     are clipped. A step that a scaler skips is not counted.
@@ -41,7 +42,8 @@ class Handle:
     ``optimizer.step()`` raises `InvalidInput` where something else has written to the weights that
     is not as sparse as the masks; `TrialFailed` where an update finds weights or gradients that
     are not finite, and after the last step where the masks miss their counts or weights outside
-    them are not 0.
+    them are not 0. It warns (`SparsityWarning`) once where optimizers step unequally, where layers
+    are updated whose learning rate stays 0, and where a copy of the model is trained without masks.
 
     Attributes:
         method: name of the method.

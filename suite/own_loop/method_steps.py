@@ -12,9 +12,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.own_loop.average import Average
+from suite.own_loop.copied_layers import MarkedLayers
 from suite.own_loop.cost import MethodCharges, StepCounter
 from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
 from suite.own_loop.gradients import GradientMasking
+from suite.own_loop.learning_rates import LearningRates
 from suite.own_loop.model_changes import ModelChanges
 from suite.own_loop.optimizer_steps import OptimizerSteps
 from suite.own_loop.optimizers import check_state, check_trained
@@ -89,6 +91,8 @@ class MethodSteps:
         check_trained({one.name: one.parameter for one in to.prunable}, to.optimizers)
         self._snapshot: Snapshot | None = Snapshot(to.prunable, to.optimizers)
         self._optimizer_steps = OptimizerSteps(to.optimizers, self)
+        self._rates = LearningRates(to.optimizers)
+        self._marked: MarkedLayers | None = None
         self._watch = WeightWatch(to.storage)
         self._masking = GradientMasking(to.storage, to.model)
         try:
@@ -98,6 +102,8 @@ class MethodSteps:
             self._snapshot.rollback()
             raise
         self.is_attached = True
+        if sparsifier.plan.sparsity:
+            self._marked = MarkedLayers(unwrap(to.model), method, to.prunable)
         self._known = set(self.sparsifier.surprises())
         _attached.add(self)
 
@@ -132,6 +138,8 @@ class MethodSteps:
         self._optimizer_steps.remove()
         self._masking.remove()
         self.sparsifier.execution.release()
+        if self._marked is not None:
+            self._marked.release()
 
     @property
     def step(self) -> int:
@@ -166,6 +174,7 @@ class MethodSteps:
         self.sparsifier.restart(optimizers)
         self._optimizer_steps.remove()
         self._optimizer_steps = OptimizerSteps(optimizers, self)
+        self._rates = LearningRates(optimizers)
         self._watch.record()
 
     def continue_as(self, plan: Plan) -> None:
@@ -271,8 +280,11 @@ class MethodSteps:
             self._keep_dense_gradients()
         self.progress.begin_step()
         self.cost.step(dense_gradient=reads_dense)
+        self._rates.begin_step()
         sparsifier.read_gradients(step)
         sparsifier.update_connectivity(step)
+        if updates:
+            self._rates.updated(sparsifier.layers)
 
     def continue_step(self) -> None:
         """Check and mask what may have been written since another optimizer has stepped."""

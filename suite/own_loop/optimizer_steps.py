@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from suite.core.errors import InvalidInput
 from suite.own_loop.state_initialization import initializes_state
+from suite.own_loop.unequal_steps import UnequalSteps
 
 HookResult = tuple[tuple[Any, ...], dict[str, Any]] | None
 
@@ -52,6 +53,7 @@ class OptimizerSteps:
 
     A training step is over when each optimizer has stepped once. An optimizer that steps again
     before begins the next one: the others (of a skipped GradScaler step, for instance) left it out.
+    A warning says so once where one of them leaves out many.
     With a closure, a step begins when the closure has returned: it computes the gradients.
 
     Attributes:
@@ -61,6 +63,7 @@ class OptimizerSteps:
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], listener: StepListener) -> None:
         self.optimizers = tuple(optimizers)
         self._listener = listener
+        self._unequal = UnequalSteps(self.optimizers)
         self._stepped: list[torch.optim.Optimizer] = []
         self._loaded: set[int] = set()
         self._pending: set[int] = set()
@@ -188,6 +191,7 @@ class OptimizerSteps:
                 self._end()
 
     def _end(self) -> None:
+        self._unequal.step_over(self._stepped)
         self._stepped.clear()
         self._listener.end_step()
 

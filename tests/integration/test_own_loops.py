@@ -410,7 +410,8 @@ def test_14_a_copy_of_model_and_optimizer_trains_every_parameter(execution):
     assert all(id(parameter) in trained for parameter in copied.parameters())
     assert_same(model, copied)
     before = copy.deepcopy(copied.state_dict())
-    train(copied, its_optimizer, stop=1)
+    with pytest.warns(SparsityWarning, match="trains a copy of layer '0' and of 2 more, which"):
+        train(copied, its_optimizer, stop=1)
     assert all(not torch.equal(before[n], v) for n, v in copied.state_dict().items())
     assert handle.model_sparsity == pytest.approx(0.9, abs=1e-3)
     for copy_of in (copy.deepcopy(handle), pickle.loads(pickle.dumps(handle))):

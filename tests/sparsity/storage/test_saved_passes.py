@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import sparsify
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.csr import SparseLinear
@@ -99,7 +99,8 @@ def test_a_copy_is_an_ordinary_network_so_that_no_average_mixes_connections():
     assert torch.allclose(copied(x), model(x))
     assert not any(isinstance(module, SparseLinear) for module in copied.modules())
     assert_same(model, copied)
-    train(copied, torch.optim.SGD(copied.parameters(), 0.1), 1, 3)
+    with pytest.warns(SparsityWarning, match="trains a copy of layer '0' and of 1 more, which"):
+        train(copied, torch.optim.SGD(copied.parameters(), 0.1), 1, 3)
     average = torch.optim.swa_utils.AveragedModel(model)
     with pytest.raises(RuntimeError, match="must match"):
         average.update_parameters(model)
