@@ -19,8 +19,10 @@ from typing import ClassVar, Generic, TypeVar
 
 from suite.core.errors import InvalidInput
 
-METHOD_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
-"""As in submissions: no markup, no space, no path out of a folder."""
+NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
+"""What may be declared and submitted: no markup, no space, no path out of a folder."""
+MAX_NAME = 200
+"""Characters of a name; a record holds no longer one."""
 MAX_SHOWN = 80
 """Characters of a name or value that a message shows; so many are compared with valid names."""
 Value = int | float | bool | str | tuple[str, ...]
@@ -193,6 +195,9 @@ class Declared:
     """What every declaration has.
 
     `formerly` is its name before it was renamed. Discovery fills in `origin`, the module or file.
+
+    Raises:
+        InvalidInput: the name is none that records, folders and pages can have.
     """
 
     name: str
@@ -200,6 +205,18 @@ class Declared:
     revision: int = field(default=1, kw_only=True)
     origin: str = field(default="", kw_only=True)
     formerly: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        name, kind = self.name, type(self).__name__.lower()
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{kind} name {name!r:.80} is not usable: give letters (A to Z), digits and _, "
+                "with single . / @ + - between them"
+            )
+        if len(name) > MAX_NAME:
+            raise InvalidInput(
+                f"{kind} name {name[:40]}… has {len(name):,} characters: give at most {MAX_NAME}"
+            )
 
 
 @dataclass(frozen=True)
@@ -259,11 +276,7 @@ class Method(Declared, Configurable):
     differences: tuple[Difference, ...] = ()
 
     def __post_init__(self) -> None:
-        if not METHOD_NAME.fullmatch(self.name):
-            raise InvalidInput(
-                f"method name {self.name!r} is not usable: give letters, digits and _, "
-                "with single . / @ + - between them"
-            )
+        super().__post_init__()
         self._check_several("hyperparameters", Hyperparameter)
         self._check_several("differences", Difference)
 
