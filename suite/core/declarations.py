@@ -11,13 +11,13 @@ declaration, so nothing is stated twice and none of them needs torch.
 """
 
 import difflib
-import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from suite.core.errors import InvalidInput
+from suite.core.finite_numbers import finite_number
 
 NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """What may be declared and submitted: no markup, no space, no path out of a folder."""
@@ -114,16 +114,12 @@ class Hyperparameter:
             return value if isinstance(value, self.type) else None
         if self.type is tuple:
             return _texts(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        if not math.isfinite(number):
+        number = finite_number(value)
+        if number is None:
             return None
         if self.type is int:
-            return int(value) if number.is_integer() else None
+            whole = int(value) if isinstance(value, int) else int(number)  # beyond 2**53 as it is
+            return whole if number.is_integer() else None
         return number + 0.0  # -0.0 is 0.0
 
     def _within(self, value: Value) -> bool:

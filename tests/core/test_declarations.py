@@ -249,3 +249,8 @@ def test_differences_that_are_no_tuple_of_differences_are_refused(given):
 def test_a_difference_without_a_reason_is_refused(empty):
     with pytest.raises(InvalidInput, match="why=.* is not usable: give text"):
         Difference("batch_size", "128", "100", empty)
+
+
+def test_an_integer_that_a_float_cannot_hold_exactly_is_kept_as_it_is():
+    assert Hyperparameter("many", int, 0, "").check(2**53 + 1) == 2**53 + 1
+    assert Hyperparameter("many", int, 0, "").check(2.0**60) == 2**60
