@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leaderboard.finite_numbers import finite_number
 from leaderboard.trial_facts import TrialResult
+from suite.core.finite_numbers import finite_number
 from suite.experiments import registry
 from suite.results.metrics import METRICS
 from suite.results.training_flops import lacks_own_arithmetic

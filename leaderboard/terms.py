@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.finite_numbers import finite_number
 from leaderboard.trial_facts import BUDGET, TrialResult
+from suite.core.finite_numbers import finite_number
 from suite.results.training_flops import off_budget
 
 INDEX = "index.html"

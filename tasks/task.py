@@ -63,6 +63,12 @@ class Dataset(Declared):
     options: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if "/" in self.name:
+            raise InvalidInput(
+                f"dataset name {self.name!r:.80} has a /, which separates dataset and model in the "
+                "names of tasks: leave it out"
+            )
         if self.kind not in KINDS:
             raise TypeError(f"dataset {self.name}: kind={self.kind!r} is none of {KINDS}")
         if self.classes > MAX_CLASSES:
@@ -109,6 +115,12 @@ class Task(Declared, Configurable):
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name.count("/") > 1:
+            raise InvalidInput(
+                f"task name {self.name!r:.80} has more than one /: give DATASET/MODEL or "
+                "DATASET/MODEL@RECIPE"
+            )
         known = {field.name: field for field in RECIPE}
         for name in sorted(self.recipe.keys() - known.keys()):
             see = "info digits/mlp"

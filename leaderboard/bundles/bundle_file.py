@@ -36,6 +36,7 @@ from leaderboard.bundles.tunings import (
     tuning_line,
 )
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
+from suite.core.declarations import NAME
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.limited_process import LimitExceeded
@@ -67,8 +68,6 @@ memory a value takes a hundred bytes and a layer a thousand."""
 KEY_FIELD = re.compile(rb'"key":\s*"([0-9a-f]{16})"')
 MAX_SETTINGS = 2000
 """Largest number of characters of a trial's hyperparameters and recipe, which every table shows."""
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
-"""Allowed names of tasks and methods: no markup, no space, no path out of a folder."""
 
 
 def _visible(text: str) -> str:
@@ -440,7 +439,7 @@ def _header(path: Path, line: bytes) -> Header:
 def _unshowable(record: Record) -> str:
     """Return why a valid record cannot be shown; empty if it can."""
     for kind in ("task", "method"):
-        if not PLAIN_NAME.fullmatch(record.trial[kind]):
+        if not NAME.fullmatch(record.trial[kind]):
             return (
                 f"the {kind}'s name {ascii(record.trial[kind])[:60]} is not usable: letters, "
                 "digits, '_', and single '/', '.', '@', '+' or '-' between them"

@@ -13,7 +13,7 @@ from suite.core.code_files import is_own_origin
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import task_digest
-from suite.results.counts import MAX_CLASSES, confusion_problem
+from suite.results.counts import MAX_CLASSES, ClassTotals, confusion_problem
 from suite.results.metrics import contradictions, passes
 from suite.results.record import ACCURACY, LayerRecord, Record
 from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
@@ -90,7 +90,11 @@ def possible_values(record: Record) -> Iterator[Check]:
         return
     classes = declared.dataset.classes if declared.dataset is not None else None
     single = declared.dataset is not None and record.declared is None
-    together = [*contradictions(record.metrics, classes, single=single), *_splits(record)]
+    constant = _constant_accuracy(record, declared)
+    together = [
+        *contradictions(record.metrics, classes, single=single, constant=constant),
+        *_splits(record),
+    ]
     older = record.schema_version < COUNTED_SINCE and record.metric == ACCURACY  # as all once did
     if record.no_update and record.metrics.get("mask_churn"):
         together.append("it says that connectivity was never updated, and mask_churn was measured")
@@ -140,6 +144,19 @@ def _data(record: Record, declared: Declared) -> Check:
 
 
 # ------------------------------------------------------------------ metrics
+
+
+def _constant_accuracy(record: Record, declared: Declared) -> float | None:
+    """Return the accuracy of predicting the most frequent test class; None if it is not known.
+
+    The classes of the suite's own datasets are about equally frequent: what a constant prediction
+    reaches there is within the bounds that `contradictions` allows, also without counts.
+    """
+    counts = record.counts.get("test")
+    if counts is not None and counts.confusion and not counts.problem:
+        return max(ClassTotals.of(counts).occurring) / counts.total
+    own = record.declared is not None and record.declared.task is not None
+    return None if own or declared.dataset is None else 0.0
 
 
 def _splits(record: Record) -> Iterator[str]:
@@ -208,6 +225,7 @@ def _split_counts(
 def _layers(record: Record) -> Iterator[str]:
     for layer in record.layers:
         yield from _units(layer)
+    yield from _active(record)
     metrics, layers = record.metrics, [layer for layer in record.layers if layer.units]
     if layers:
         units = sum(layer.units or 0 for layer in layers)
@@ -222,6 +240,13 @@ def _layers(record: Record) -> Iterator[str]:
         yield from _follows(metrics, "silent_units", silent / units)
     if record.declared is None:  # the suite's own networks are in single precision
         yield from _bytes(record)
+
+
+def _active(record: Record) -> Iterator[str]:
+    """Yield where weights that are not zero at the end are said never to have been active."""
+    explored, active = record.metrics.get("exploration_rate"), 1 - record.sparsity
+    if record.layers and explored is not None and explored < active * (1 - 1e-9):
+        yield f"exploration_rate is {explored:.6g}: {active:.6g} of all weights are active at last"
 
 
 def _follows(metrics: dict[str, float], name: str, value: float) -> Iterator[str]:

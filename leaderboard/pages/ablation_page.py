@@ -7,6 +7,7 @@ import yaml
 
 from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import tables
+from leaderboard.board_claims import QUOTED_BY_TABLE
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
@@ -39,6 +40,7 @@ def ablation_page(
         heading=ablation.name,
         lead=ablation.question,
         sent="" if sender is None else f"Sent by {sender.header.name}, {sender.signature}.",
+        family=QUOTED_BY_TABLE,
         notes=_notes(effects),
         **_metric_words(effects),
         tables=tables(effects),

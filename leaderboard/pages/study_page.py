@@ -11,7 +11,6 @@ import yaml
 from leaderboard.board_claims import QUOTED_HERE
 from leaderboard.board_groups import BoardGroup, states_terms
 from leaderboard.boards import settings_text
-from leaderboard.finite_numbers import finite_number
 from leaderboard.page_data import page_name
 from leaderboard.pages.navigation import PLAIN, STUDIES, Navigation
 from leaderboard.pages.templating import site_page
@@ -24,6 +23,7 @@ from leaderboard.result_tables import (
 from leaderboard.score_text import heading, shown_metric
 from leaderboard.summary_table import summary_table
 from leaderboard.trial_facts import TrialResult
+from suite.core.finite_numbers import finite_number
 
 ReadRecord = Callable[[str], TrialResult | None]
 

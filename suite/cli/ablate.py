@@ -118,10 +118,12 @@ def _run(
         print_json({"name": ablation.name, **ended, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
+        from leaderboard.board_claims import QUOTED_BY_TABLE
 
         for title, columns, rows in tables(figures):
             say("")
             print_table(title, columns, rows)
+        say(f"\n{QUOTED_BY_TABLE}")
     return len(result.failed)
 
 

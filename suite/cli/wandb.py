@@ -16,7 +16,7 @@ from suite.results.ablation_design import ablations
 from suite.results.find_record import find_key
 from suite.results.store import Store
 from suite.results.stored_studies import chosen_trials
-from suite.tracking.publish import publish
+from suite.tracking.publish import make_writable, publish
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig, allowed_mode
 from suite.tuning.schema import load_tunings
@@ -115,6 +115,7 @@ def push(
         artifacts=artifacts,
     )
     chosen = _chosen(results, keys or (), group, wanted)
+    make_writable(results, chosen, settings)
     places: dict[str, str] = {}
     errors: dict[str, str] = {}
     failed_in_a_row = 0

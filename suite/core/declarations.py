@@ -11,16 +11,18 @@ declaration, so nothing is stated twice and none of them needs torch.
 """
 
 import difflib
-import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from suite.core.errors import InvalidInput
+from suite.core.finite_numbers import finite_number
 
-METHOD_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
-"""As in submissions: no markup, no space, no path out of a folder."""
+NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
+"""What may be declared and submitted: no markup, no space, no path out of a folder."""
+MAX_NAME = 200
+"""Characters of a name; a record holds no longer one."""
 MAX_SHOWN = 80
 """Characters of a name or value that a message shows; so many are compared with valid names."""
 Value = int | float | bool | str | tuple[str, ...]
@@ -112,16 +114,12 @@ class Hyperparameter:
             return value if isinstance(value, self.type) else None
         if self.type is tuple:
             return _texts(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        if not math.isfinite(number):
+        number = finite_number(value)
+        if number is None:
             return None
         if self.type is int:
-            return int(value) if number.is_integer() else None
+            whole = int(value) if isinstance(value, int) else int(number)  # beyond 2**53 as it is
+            return whole if number.is_integer() else None
         return number + 0.0  # -0.0 is 0.0
 
     def _within(self, value: Value) -> bool:
@@ -193,6 +191,9 @@ class Declared:
     """What every declaration has.
 
     `formerly` is its name before it was renamed. Discovery fills in `origin`, the module or file.
+
+    Raises:
+        InvalidInput: the name is none that records, folders and pages can have.
     """
 
     name: str
@@ -200,6 +201,18 @@ class Declared:
     revision: int = field(default=1, kw_only=True)
     origin: str = field(default="", kw_only=True)
     formerly: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        name, kind = self.name, type(self).__name__.lower()
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{kind} name {name!r:.80} is not usable: give letters (A to Z), digits and _, "
+                "with single . / @ + - between them"
+            )
+        if len(name) > MAX_NAME:
+            raise InvalidInput(
+                f"{kind} name {name[:40]}… has {len(name):,} characters: give at most {MAX_NAME}"
+            )
 
 
 @dataclass(frozen=True)
@@ -259,11 +272,7 @@ class Method(Declared, Configurable):
     differences: tuple[Difference, ...] = ()
 
     def __post_init__(self) -> None:
-        if not METHOD_NAME.fullmatch(self.name):
-            raise InvalidInput(
-                f"method name {self.name!r} is not usable: give letters, digits and _, "
-                "with single . / @ + - between them"
-            )
+        super().__post_init__()
         self._check_several("hyperparameters", Hyperparameter)
         self._check_several("differences", Difference)
 

@@ -16,7 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
-from suite.core.secrets import PARAMETER, USERINFO, Secret, secrets
+from suite.core.secrets import (
+    ASSIGNED,
+    COOKIES,
+    HINTS,
+    PARAMETER,
+    PRIVATE_KEY,
+    SCHEME,
+    USERINFO,
+    Secret,
+    is_assigned_secret,
+    is_plain,
+    secrets,
+)
 
 WORD = re.compile(r".{0,7}|[^0-9]{0,15}", re.S)
 """Passwords of an address that are removed only where they stand by themselves."""
@@ -75,7 +87,9 @@ def redact_json(text: str) -> str:
 
     Secrets that could be words or numbers stay in strings without spaces and in names.
     """
-    if not any(form.text in text for form in _forms()) and not _may_have_logins(text):
+    if not (
+        any(form.text in text for form in _forms()) or _may_have_logins(text) or _has_hints(text)
+    ):
         return text
     return STRING.sub(lambda match: _redacted_string(match[0], plain=text.isascii()), text)
 
@@ -134,9 +148,30 @@ def _may_have_logins(text: str) -> bool:
 
 
 def _without_logins(text: str) -> str:
-    if not _may_have_logins(text):
+    """Return a text without what its own words say is a secret."""
+    if _may_have_logins(text):
+        text = PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
+    if not _has_hints(text):
         return text
-    return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
+    text = PRIVATE_KEY.sub(rf"\1{MARK}\2", text)
+    text = ASSIGNED.sub(_assigned, COOKIES.sub(rf"\1{MARK}", text))
+    return SCHEME.sub(lambda m: m[0] if is_plain(m[2]) else f"{m[1]}{MARK}", text)
+
+
+def _has_hints(text: str) -> bool:
+    if not any(sign in text for sign in ":= "):
+        return False
+    small = text.lower()
+    return any(word in small and HINTS[word].search(small) for word in HINTS)
+
+
+def _assigned(match: re.Match[str]) -> str:
+    name, between, scheme, value = match.groups(default="")
+    if not is_assigned_secret(name, between, scheme, value):
+        return match[0]
+    quote_mark = value[-1] if value[-1] in "\"'" else ""
+    start = value[: value.index(quote_mark) + 1] if quote_mark else ""
+    return f"{name}{between}{scheme}{start}{MARK}{start.lstrip('bruBRU')}"
 
 
 def _without(text: str, forms: Iterable[_Form]) -> str:

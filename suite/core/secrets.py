@@ -24,14 +24,18 @@ SHORTEST_OTHER = 12
 
 SECRET_WORDS = frozenset(
     {
-        "APIKEY", "AUTH", "COOKIE", "COOKIES", "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "JWT",
-        "KEY", "KEYS", "PASS", "PASSPHRASE", "PASSWD", "PASSWORD", "PASSWORDS", "PAT", "PSWD",
-        "PW", "PWD", "SECRET", "SECRETS", "SESSION", "SESSIONID", "SSHPASS", "TOKEN",
+        "APIKEY", "AUTH", "AUTHORIZATION", "BEARER", "COOKIE", "COOKIES", "CREDENTIAL",
+        "CREDENTIALS", "CREDS", "DSN", "JWT", "KEY", "KEYS", "PASS", "PASSCODE", "PASSPHRASE",
+        "PASSWD", "PASSWORD", "PASSWORDS", "PAT", "PSWD", "PW", "PWD", "SECRET", "SECRETS",
+        "SESSION", "SESSIONID", "SSHPASS", "TOKEN",
     }
 )  # fmt: skip
-"""Words that make a variable's name that of a secret; ``_`` and ``-`` separate words."""
-SECRET_ENDINGS = ("APIKEY", "CREDENTIALS", "PASSPHRASE", "PASSWD", "PASSWORD", "SECRET", "TOKEN")
-"""Endings of words that do so as well: ``PGPASSWORD``."""
+"""Words that make a name that of a secret; ``_`` and ``-`` separate words, digits may end one."""
+SECRET_ENDINGS = (
+    "ACCESSKEY", "ACCOUNTKEY", "APIKEY", "CREDENTIALS", "PASSPHRASE", "PASSWD", "PASSWORD",
+    "PRIVATEKEY", "SECRET", "SECRETKEY", "TOKEN",
+)  # fmt: skip
+"""Endings of words that do so as well: ``PGPASSWORD``, ``clientSecret``."""
 PLACE = ("_FILE", "_PATH", "_DIR", "_SOCK")
 """A name with such an ending says where a secret is, which is none."""
 USUAL = frozenset(
@@ -83,6 +87,53 @@ PARAMETER = re.compile(
 cloud's storage, or in an option of a command: its name with ``=``, and the value."""
 HEADER = re.compile(r"\b(?:bearer|basic|token)\s+(\S+)", re.I)
 """A login in a header of HTTP."""
+KEYWORD = (
+    r"(?:pass|pswd|pwd|pw|secret|token|auth|cookie|cred|dsn|jwt|sessionid"
+    r"|(?:api|access|private|secret|account|signing|encryption)[_-]?key)"
+)
+"""What is in the name of an `ASSIGNED` value that may be a secret."""
+SEPARATOR = r"\\{0,8}[\"']?\s{0,4}(?::\s{0,4}[A-Za-z][\w.\[\]|]{0,40}\s=|[:=])\s{0,4}"
+HINTS = {
+    "private key": re.compile("private key-"),
+    **{word: re.compile(rf"{word}\s") for word in ("bearer", "basic")},
+    **{
+        word: re.compile(rf"{word}[\w-]{{0,80}}{SEPARATOR}")
+        for word in (
+            "pass", "pswd", "pwd", "pw", "secret", "token", "auth", "cookie", "cred", "dsn", "jwt",
+            "sessionid", "_key", "-key", "apikey", "accesskey", "accountkey", "privatekey",
+            "signingkey", "encryptionkey",
+        )
+    },
+}  # fmt: skip
+"""A word, and a pattern that begins with it: every text that has what `PRIVATE_KEY`, `SCHEME`,
+`COOKIES` or `ASSIGNED` match has one of them in its small letters, and that is quicker to see."""
+ASSIGNED = re.compile(
+    rf"(?<![\w-])([\w-]{{0,80}}?(?:{KEYWORD}|(?-i:[A-Z]_KEYS?))[\w-]{{0,80}})({SEPARATOR})"
+    r"((?:bearer|basic|token|digest|negotiate)\s+)?(\\{0,8}[bru]?"
+    r"(?:\"(?:[^\"\\\n]|\\.)+\"|'(?:[^'\\\n]|\\.)+'|\\{1,8}\"[^\"\n]+\"|\\{1,8}'[^'\n]+'"
+    r")|[^&\s'\"#]+)",
+    re.I,
+)
+"""A name, ``:`` or ``=`` (after a type, in code), the scheme of a login, and a value in quotes, or
+up to a space: of headers, settings, JSON and Python."""
+PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?:(-----END [A-Z ]{0,40}PRIVATE KEY-----)|\Z)",
+    re.S,
+)
+"""A private key in PEM; one without an end goes on to that of the text."""
+COOKIES = re.compile(r"\b((?:set-)?cookie[\"']?\s{0,4}:\s{0,4}[\"']?)([^\n\"']+)", re.I)
+"""A header's cookies: its name, and all of its value."""
+SCHEME = re.compile(r"\b((?:bearer|basic)\s+)([\w+/=.~-]{8,})", re.I)
+"""The login of a header whose name is not there."""
+CERTAIN = re.compile(
+    r"pass|pswd|pwd|pw$|secret|cred|authorization"
+    r"|(?:api|access|private|account|signing|encryption)[_-]?key"
+    r"|(?:api|auth|access|bearer|client|refresh|security|session)[_-]?token",
+    re.I,
+)
+"""What is in names whose value is a secret whatever it looks like."""
+IN_CODE = re.compile(r"[a-z_]+(?:\.[a-z_]+)*[(\[]\S*|[a-z_]+(?:\.[a-z_]+)+[,:]?")
+"""What code assigns to such a name: the result of a call, an element, an attribute."""
 HEXADECIMAL = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 IDENTITY = re.compile(
     r"(?:(?:md5|sha1|sha256):)?(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{16})"
@@ -193,8 +244,29 @@ def is_secret_name(name: str) -> bool:
     name = name.upper()
     if name in USUAL or name.startswith(USUAL_SESSION) or name.endswith(PLACE):
         return False
-    words = re.split(r"[_.-]+", name)
+    words = (word.rstrip("0123456789") for word in re.split(r"[_.-]+", name))
     return any(word in SECRET_WORDS or word.endswith(SECRET_ENDINGS) for word in words)
+
+
+def is_assigned_secret(name: str, between: str, scheme: str, value: str) -> bool:
+    """Return whether `value` of `ASSIGNED` is a secret; `between` is what stands before it.
+
+    A value of a name such as ``password`` is one, unless it can be read as prose (``password: must
+    be …``) or code (``password = ask()``). That of ``token`` or ``MY_KEY`` has to look like one. A
+    login after its `scheme` always is.
+    """
+    bare = re.sub(r"^[bru](?=[\\\"'])|[\\\"']", "", value)
+    if not is_secret_name(name) or bare.lower() in NEVER or not bare.strip("{}[]()"):
+        return False
+    if scheme:
+        return True
+    if bare == value and between[-1:].isspace():  # not in quotes
+        is_prose = ":" in between and re.fullmatch(r"[^\W\d_]+\W?", value)
+        if is_prose or IN_CODE.fullmatch(value):
+            return False
+    if CERTAIN.search(name):
+        return True
+    return len(bare) >= SHORTEST_OTHER and not is_plain(bare) and not IDENTITY.fullmatch(bare)
 
 
 def is_usual_name(name: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, StrictInt
+from pydantic import BaseModel, StrictInt, model_validator
 
 from suite.core.errors import InvalidInput
 from suite.results.metadata_store import (
@@ -15,6 +15,7 @@ from suite.results.metadata_store import (
     save_document,
     validated,
 )
+from suite.results.metrics import out_of_range
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -45,6 +46,16 @@ class Evaluation(BaseModel, extra="forbid", allow_inf_nan=False):
     absent: dict[str, str]
     timing: dict[str, float | str]
     environment: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Evaluation":
+        for name, value in self.metrics.items():
+            if reason := out_of_range(name, value):
+                raise ValueError(reason)
+        for name, seconds in self.latency.items():
+            if seconds <= 0:
+                raise ValueError(f"{name} is {seconds:g} seconds: a latency is above 0")
+        return self
 
     @property
     def document(self) -> str:

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import InvalidInput
-from suite.results.storage_backend import StorageBackend
+from suite.results.record import Record
+from suite.results.storage_backend import StorageBackend, StoreUnusable
+from suite.results.storage_errors import one_line
 from suite.results.store import Store
 from suite.tracking.view import View, tags_of, view
 from suite.tracking.wandb import Mode, WandbConfig
@@ -32,7 +34,7 @@ def publish(store: Store, key: str, settings: WandbConfig) -> str:
         Exception: any that wandb raises.
     """
     found = stored_view(store, key)
-    if (where := published(store.backend, found, settings)) is not None:
+    if (where := published(store.backend, found.record, settings)) is not None:
         return where
     run = open_run(settings, key, found.record.title, found.record.trial, found.config())
     try:
@@ -43,6 +45,36 @@ def publish(store: Store, key: str, settings: WandbConfig) -> str:
         raise
     mark_published(store, found, settings, where)
     return where
+
+
+def make_writable(store: Store, keys: Iterable[str], settings: WandbConfig) -> None:
+    """Check that runs and marks can be written, if any of these trials is still to be published.
+
+    Without the check, W&B would be sent runs that the store does not know of, again at each push.
+
+    Raises:
+        StoreUnusable: the store, or the folder of the runs, cannot be written.
+    """
+    if all(_is_published(store, key, settings) for key in keys):
+        return
+    copy = f"; to publish from a copy: `resonance store merge {store.location} COPY`"
+    try:
+        store.prepare()
+    except StoreUnusable as error:
+        raise StoreUnusable(f"{error}{copy}") from error
+    folder = Path(settings.folder) / "wandb"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnusable(one_line(error, folder, "written") + copy) from error
+
+
+def _is_published(store: Store, key: str, settings: WandbConfig) -> bool:
+    try:
+        record = store.read(key)
+    except InvalidInput:  # damaged: nothing of it is written
+        return True
+    return record is None or published(store.backend, record, settings) is not None
 
 
 def stored_view(store: Store, key: str) -> View:
@@ -86,14 +118,14 @@ def mark_published(store: Store, found: View, settings: WandbConfig, where: str)
     store.backend.save_shared(name, json.dumps(mark).encode())
 
 
-def published(backend: StorageBackend, found: View, settings: WandbConfig) -> str | None:
+def published(backend: StorageBackend, record: Record, settings: WandbConfig) -> str | None:
     """Return the address of this record's run; None if it has not been published.
 
     A run in another group counts, unless this one is asked for by name.
     """
     try:
-        mark = json.loads(backend.load_shared(_mark(found.record.key, settings)))
-        where, same = str(mark["where"]), mark["digest"] == found.record.fingerprint
+        mark = json.loads(backend.load_shared(_mark(record.key, settings)))
+        where, same = str(mark["where"]), mark["digest"] == record.fingerprint
         enough = bool(mark["artifacts"]) or not settings.artifacts
         grouped = settings.group is None or mark.get("group") == settings.group
     except (OSError, ValueError, KeyError, TypeError):

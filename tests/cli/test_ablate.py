@@ -38,6 +38,7 @@ def test_an_ablation_runs_keeps_its_design_and_is_not_run_again(resonance, store
     assert first.code == 0, first.err
     assert "4 to run" in first.out
     assert "window=8" in first.out
+    assert "In a paper quote those of the tables" in " ".join(first.out.split())
     (kept,), _ = ablations(store)
     assert set(store.keys()) == {k for c in kept.designs[0].cells for k in c.trials.values()}
     again = resonance(f"{SMALL} --json")

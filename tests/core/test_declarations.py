@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suite.core.custom_trainer import Trainer
 from suite.core.declarations import (
     Configurable,
     Declared,
@@ -205,10 +206,37 @@ def test_one_name_declared_twice_is_refused_with_both_places():
         Registry("method", [here, here])
 
 
-@pytest.mark.parametrize("name", ["two words", "../up", "<b>", ""])
-def test_a_method_has_a_name_that_a_submission_may_have(name):
-    with pytest.raises(InvalidInput, match="method name .* is not usable"):
-        Method(name, "me", title="A", summary="a", implementation="A", family="reference")
+BAD_NAMES = [
+    *(
+        "two words",
+        "../up",
+        "/up",
+        "up/",
+        "a//b",
+        "a/../b",
+        "./a",
+        ".a",
+        "a/.b",
+        "-a",
+        "<b>",
+        "",
+        "a\nb",
+    ),
+    *("a\x1b[31m", "a\u202eb", "ä", "a" * 201, 3, None),
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("kind", [Declared, Method, Trainer])
+def test_what_is_declared_has_a_name_that_a_submission_may_have(kind, name):
+    more = {
+        Declared: {},
+        Method: {"title": "A", "summary": "a", "implementation": "A", "family": "reference"},
+        Trainer: {"summary": "a", "implementation": "a:b"},
+    }
+    with pytest.raises(InvalidInput, match=f"^{kind.__name__.lower()} name .*: give ") as refused:
+        kind(name, "me", **more[kind])
+    assert str(refused.value).isprintable()
 
 
 @pytest.mark.parametrize("given", [Difference("a", "b", "c", "d"), ("a", "b", "c", "d"), "abcd"])
@@ -221,3 +249,8 @@ def test_differences_that_are_no_tuple_of_differences_are_refused(given):
 def test_a_difference_without_a_reason_is_refused(empty):
     with pytest.raises(InvalidInput, match="why=.* is not usable: give text"):
         Difference("batch_size", "128", "100", empty)
+
+
+def test_an_integer_that_a_float_cannot_hold_exactly_is_kept_as_it_is():
+    assert Hyperparameter("many", int, 0, "").check(2**53 + 1) == 2**53 + 1
+    assert Hyperparameter("many", int, 0, "").check(2.0**60) == 2**60

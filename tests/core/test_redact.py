@@ -197,6 +197,77 @@ def test_passwords_that_no_variable_has_are_removed_by_their_names(text, shown):
     assert redact(text) == redact(redact(text)) == shown
 
 
+PEM_BLOCK = "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADAN\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("apikey=abc123", "apikey=[secret]"),
+        ("apiKey: 'a b'", "apiKey: '[secret]'"),
+        ("auth_token: hunter2x", "auth_token: [secret]"),
+        ("passwd: hunter2", "passwd: [secret]"),
+        ("PRIVATE_KEY=ab;cd", "PRIVATE_KEY=[secret]"),
+        ("SECRET_KEY = b'abc\\x00'", "SECRET_KEY = b'[secret]'"),
+        ("db.password1=abc", "db.password1=[secret]"),
+        ("pw: ab12", "pw: [secret]"),
+        ('password: str = "abc"', 'password: str = "[secret]"'),
+        ('{"api_key": "a\\"bc", "n": 3}', '{"api_key": "[secret]", "n": 3}'),
+        (r"{\"api_key\": \"abc\", \"n\": 3}", r"{\"api_key\": \"[secret]\", \"n\": 3}"),
+        ('{"credentials":{"clientSecret":"abc"}}', '{"credentials":{"clientSecret":"[secret]"}}'),
+        ("X-Api-Key: k9k9", "X-Api-Key: [secret]"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer [secret]"),
+        ("{'Authorization': 'Bearer abc'}", "{'Authorization': '[secret]'}"),
+        ("Proxy-Authorization: Basic dXNlcjpw==", "Proxy-Authorization: Basic [secret]"),
+        ("sent Bearer eyJhbGciOiJIUzI1NiIsInR5", "sent Bearer [secret]"),
+        ("Cookie: sid=abc; other=def\nHost: h", "Cookie: [secret]\nHost: h"),
+        ("token=ghp_0123456789abcdefgh", "token=[secret]"),
+        ("WANDB_KEY=0a1b2c3d4e5f60718293Zx8Qw7", "WANDB_KEY=[secret]"),
+        ("https://user:password@host/x", "https://[secret]@host/x"),
+        (f"{PEM_BLOCK} read", PEM_BLOCK.replace("\nMIIEvQIBADAN\n", "[secret]") + " read"),
+        (f"{PEM_BLOCK[:40]}", "-----BEGIN RSA PRIVATE KEY-----[secret]"),
+    ],
+)
+def test_a_value_that_the_text_itself_calls_a_secret_is_removed(text, shown):
+    assert redact(text) == redact(redact(text)) == redact_bytes(f" {text}".encode()).decode()[1:]
+    assert redact(text) == shown
+    assert redact_json(json.dumps({"message": text})) == json.dumps({"message": shown})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: must have 8 letters",
+        "password = ask_for(user)",
+        "api_key = os.environ['API_KEY']",
+        "authorization failed: bad request",
+        "auth_token = None",
+        "unexpected token: '<eos>'",
+        "token: must not be empty",
+        "pad_token='<pad>' max_tokens: 512",
+        "token_embedding: Embedding(50257, 64)",
+        "no trial has this key: 0123456789abcdef",
+        "state_key=layer1.0.conv1.bn3.weight keys: layer1.0.conv1.bn3.weight",
+        'File "suite/core/secrets.py", line 3; suite/core/secrets.py:12: note',
+        "bypass=1.5 passes: 30 compass: 12.5 author: Me",
+        "basic block: a bearer of news",
+        "KeyError: 'password'",
+        "password_file: /run/secrets/a",
+    ],
+)
+def test_prose_code_and_names_stay(text):
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["password" * 30_000, "api_key: " * 20_000, "a" * 200_000 + "_key=", "pass" + " " * 100_000],
+    ids=lambda text: text[:10],
+)
+def test_long_texts_do_not_take_long(text):
+    redact(text)  # an expression that backtracks would not end here
+
+
 # ---------------------------------------------------------------- what stays
 
 

@@ -32,6 +32,7 @@ def found(monkeypatch, tmp_path):
         *("WANDB_KEY", "WANDB_API_KEY", "HF_TOKEN", "PGPASSWORD", "DB_PASSWD", "APP_SECRET"),
         *("SENTRY_DSN", "DB_PW", "SMTP_PASS", "HTTP_AUTH", "FLASK_SESSION_ID", "SLURM_JWT"),
         *("MYTOKEN", "AWS_ACCESS_KEY_ID", "SSH_PRIVATE_KEY", "my_password", "OPENAI_APIKEY"),
+        *("AUTHORIZATION", "PASSWORD2", "DB_PASSCODE", "clientSecret", "sshPrivateKey"),
     ],
 )
 def test_a_name_that_says_secret_makes_one_from_four_characters(found, name):

@@ -1,5 +1,7 @@
 """What tests do with pages in a browser."""
 
+import csv
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 from leaderboard.charts.vega_bundle import classic_script
 
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 360, "height": 740}
+ROWS = "#cells > tbody > tr:not(.runs)"
+"""The rows of the table of all cells, without those of their runs."""
 
 
 def write_page(path: Path, text: str) -> Path:
@@ -65,3 +69,27 @@ def saved(page: Any, figure: Any, kind: str) -> tuple[str, bytes]:
     with page.expect_download() as waiting:
         push(figure.locator(f"[data-save={kind}]"))
     return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    """Return the texts of the elements of a selector, each in one line."""
+    return [" ".join(text.split()) for text in page.locator(selector).all_inner_texts()]
+
+
+def column(page: Any, place: int) -> list[str]:
+    """Return the texts of a column of the table of all cells; the first is 1."""
+    return texts(page, f"{ROWS} > :nth-child({place})")
+
+
+def address(page: Any) -> str:
+    """Return the view that the page's address states."""
+    return page.evaluate("location.hash.slice(1)")
+
+
+def download(page: Any) -> list[list[str]]:
+    """Return the rows of the CSV file that the page gives."""
+    with page.expect_download() as waiting:
+        push(page.locator("#download"))
+    content = Path(waiting.value.path()).read_bytes().decode()
+    assert content.endswith("\r\n")
+    return list(csv.reader(io.StringIO(content, newline="")))

@@ -6,6 +6,7 @@ import pytest
 
 from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import cell_text, tables
+from leaderboard.board_claims import QUOTED_BY_TABLE
 from leaderboard.charts.ablation_charts import chart_rows, charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.pages.ablation_page import ablation_page, named_charts
@@ -395,6 +396,18 @@ def test_the_page_holds_the_figures_and_escapes_what_it_is_told():
     assert "together more than the sum of both" in page
     assert "window=8 cooldown=0" in page
     assert 'href="../trials/' in page
+
+
+def test_the_page_says_what_p_values_are_corrected_over_and_which_to_quote():
+    page = ablation_page(*planted(GRID, grid=True))
+    assert page.count(QUOTED_BY_TABLE) == 1
+    for words in (
+        "Each table of an ablation is a family by itself",
+        "rows with at least 5 common seeds",
+        "not over the other tables, tasks and sparsities",
+        "In a paper quote those of the tables that were to answer its question",
+    ):
+        assert words in page
 
 
 def test_the_page_of_a_run_that_goes_on_says_what_is_missing():

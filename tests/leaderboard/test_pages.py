@@ -20,11 +20,13 @@ from leaderboard.board_markdown import (
     surroundings,
 )
 from leaderboard.boards import Board, Cell, Run, build_boards
+from leaderboard.pages.study_page import ShownStudy, study_page
 from leaderboard.pages.task_and_method_pages import board_views, method_page
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
 from suite.results.record import Declarations, Record, RecordedMethod
 from suite.results.store import Store
+from tests.core.test_finite_numbers import STRANGE
 from tests.support.sample_records import done, make_trial
 
 
@@ -248,3 +250,10 @@ def test_a_leaderboard_is_built_without_torch_and_without_the_training_code(tmp_
     words = [sys.executable, "-c", code, str(store.root), str(tmp_path / "site")]
     ended = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert json.loads(ended.stdout) == []
+
+
+@pytest.mark.parametrize("given", STRANGE, ids=[str(x)[:5] for x in STRANGE])
+def test_a_study_of_what_is_no_finite_number_has_a_page(given):
+    trial = {"task": "digits/mlp", "method": "set", "sparsity": given, "seed": given}
+    study = ShownStudy("one", "?", {"seeds": str(given)}, {"a" * 16: trial})
+    assert "1 trials of 1 task, 1 method, 1 seed" in study_page(study, {}.get)

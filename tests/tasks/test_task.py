@@ -61,3 +61,19 @@ def test_prunable_kinds_that_do_not_exist_are_refused(given, says):
     with pytest.raises(InvalidInput, match=says) as refusal:
         replace(registry.tasks()["digits/mlp"], prunable=given)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../b", "a/b/c", "a/.b", "a\x00/b", "/a", "a/", "a b/c"]
+)
+def test_a_task_has_a_name_of_a_dataset_and_a_model(name):
+    with pytest.raises(InvalidInput, match=r"^task name '.*: give ") as refused:
+        replace(registry.tasks()["digits/mlp"], name=name)
+    assert str(refused.value).isprintable()
+    assert variant(registry.tasks()["digits/mlp"], "a-b.2", "").name == "digits/mlp@a-b.2"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".a", "a\nb", "a b"])
+def test_a_dataset_has_a_name_that_can_begin_that_of_a_task(name):
+    with pytest.raises(InvalidInput, match="^dataset name '"):
+        replace(registry.datasets()["digits"], name=name)

@@ -1,5 +1,6 @@
 """Real wandb, offline; and the ways in which it can be broken."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save
 
+from suite.cli import wandb as wandb_verb
 from suite.cli.wandb import MAX_CONSECUTIVE_FAILURES
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
@@ -289,16 +291,52 @@ def test_push_takes_the_first_characters_of_keys(resonance, full):
     assert runs == [first, third]
 
 
-def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
+def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full, monkeypatch):
     for seed in range(3, 6):
         trial = make_trial(seed=seed)
         full.write(trial.key, {"record.json": done(trial).to_json()})
-    (full.root / "wandb").write_text("in the way")
+    monkeypatch.setattr(wandb_verb, "publish", refused)
     result = resonance("wandb push --offline")
     assert result.code == 1
     assert result.out.startswith(f"stopped: {MAX_CONSECUTIVE_FAILURES} trials in a row")
     assert "doctor" in result.out
     assert len(result.err.splitlines()) == MAX_CONSECUTIVE_FAILURES
+
+
+def refused(*_: object) -> str:
+    raise OSError("W&B does not answer")
+
+
+def read_only(*_: object, **options: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.parametrize("mode", ["", "--offline"])
+def test_push_to_a_store_that_cannot_be_written_says_so_before_anything_is_sent(
+    resonance, full, monkeypatch, mode
+):
+    monkeypatch.setattr(wandb_verb, "publish", refused)  # it is not asked
+    before = files_of(full.root)
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    said = resonance(f"wandb push {mode}").complaint
+    assert f"store {full.root.name} cannot be written (Read-only file system)" in said
+    assert "`resonance store merge results COPY`" in said
+    assert files_of(full.root) == before
+
+
+def test_push_names_a_file_in_the_place_of_the_folder_of_runs(resonance, full):
+    (full.root / "wandb").write_text("in the way")
+    said = resonance("wandb push --offline").complaint
+    assert "results/wandb cannot be written (File exists)" in said
+
+
+def test_push_of_what_is_published_needs_not_write(resonance, full, monkeypatch):
+    assert resonance("wandb push --offline").code == 0
+    before = files_of(full.root)
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    result = resonance("wandb push --offline")
+    assert result.out.startswith("3 of 3 trials are published under ")
+    assert files_of(full.root) == before
 
 
 @pytest.mark.parametrize(

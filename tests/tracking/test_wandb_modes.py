@@ -164,11 +164,14 @@ def test_a_tuning_is_a_group_live_and_pushed(resonance, place):
     assert groups_in(place) == [("mine", "tuning")] * len(trials)
 
 
-def test_what_cannot_be_pushed_is_listed_as_json(resonance, store):
+def test_what_cannot_be_pushed_is_listed_as_json(resonance, store, monkeypatch):
+    def refused(*_: object) -> str:
+        raise OSError("W&B does not answer")
+
     for seed in range(4):
         trial = make_trial(seed=seed)
         store.write(trial.key, {"record.json": done(trial).to_json()})
-    (store.root / "wandb").write_text("in the way")
+    monkeypatch.setattr("suite.cli.wandb.publish", refused)
     result = resonance("wandb push --offline --json")
     assert result.code == 1
     said = json.loads(result.out)

@@ -8,7 +8,7 @@ import pytest
 from leaderboard.bundles.bundle_file import read_bundle
 from leaderboard.bundles.record_checks import record_checks
 from suite.experiments.trial_config import key_of
-from suite.results.metrics import CORRUPTED, CORRUPTIONS
+from suite.results.metrics import CORRUPTED, CORRUPTIONS, contradictions
 from suite.results.record import Record
 from suite.results.record_check import COUNTED, DATA, KEY, LAYERS, POSSIBLE, STATED, TOTAL, Check
 from tests.leaderboard.sample_bundles import content, forged, packed, sample
@@ -106,6 +106,25 @@ IMPOSSIBLE = {
     "a mean of corruptions": (
         lambda r: changed(r, **dict.fromkeys(CORRUPTIONS, 0.5), **{CORRUPTED: 0.25}),
         POSSIBLE, "the mean over its kinds"),
+    "8 bits far above the network": (
+        lambda r: changed(r, test_accuracy=0.1, test_accuracy_8bit=1.0), POSSIBLE,
+        "test_accuracy_8bit is 1: with test_accuracy 0.1 it is at most 0.35"),
+    "4 bits far above the network": (
+        lambda r: changed(r, test_accuracy=0.1, test_accuracy_4bit=0.9), POSSIBLE, "at most 0.6"),
+    "an attack that helps": (
+        lambda r: changed(r, test_accuracy=0.1, test_accuracy_fgsm_8_255=0.9),
+        POSSIBLE, "at most 0.35"),
+    "corruptions that help": (
+        lambda r: changed(r, test_accuracy=0.1, **dict.fromkeys((CORRUPTED, *CORRUPTIONS), 0.5)),
+        POSSIBLE, "test_accuracy_corrupted is 0.5: with test_accuracy 0.1"),
+    "a corruption that helps": (
+        lambda r: changed(r, test_accuracy=0.1, test_accuracy_corrupted_blur=0.9),
+        POSSIBLE, "at most 0.6"),
+    "a negative accuracy before projection": (
+        lambda r: changed(r, validation_score_before_projection=-0.5),
+        POSSIBLE, "an accuracy is 0 to 1"),
+    "active weights that were never active": (
+        lambda r: changed(r, exploration_rate=0.001), LAYERS, "active at last"),
     "validation without a split": (
         lambda r: {**before(r), "data": r.data | {"validation": 0}}, DATA, "validation is 0, 144"),
     "an ECE of 1": (lambda r: changed(r, test_ece=1.0), POSSIBLE, "it is at most"),
@@ -179,6 +198,12 @@ REFUSED = {
     "RMSE of -1": ({"metrics": {"test_accuracy": 0.9, "test_rmse": -1.0}}, "less than 0"),
     "NLL of -1": ({"metrics": {"test_accuracy": 0.9, "test_nll": -1.0}}, "less than 0"),
     "ECE of 2": ({"metrics": {"test_accuracy": 0.9, "test_ece": 2.0}}, "not in [0, 1]"),
+    "a latency of 0": ({"metrics": {"test_accuracy": 0.9, "dense_1": 0.0}}, "above 0"),
+    "a negative latency": ({"metrics": {"test_accuracy": 0.9, "csr_128": -1.0}}, "above 0"),
+    "precision of 2": (
+        {"metrics": {"test_accuracy": 0.9, "recovered_precision": 2.0}},
+        "not in [0, 1]",
+    ),
     "churn of 2": ({"metrics": {"test_accuracy": 0.9, "mask_churn": 2.0}}, "not in [0, 1]"),
 }
 
@@ -225,6 +250,10 @@ def test_text_counts_predicted_characters():
     assert "no whole number of 111,488 predictions" in problems(forged(record, **off))[COUNTED][0]
     nats = old | {"metrics": text["metrics"] | {"test_nll": 2.0}}
     assert "test_nll gives" in problems(forged(record, **nats))[POSSIBLE][0]
+    few = old | {"metrics": text["metrics"] | {"validation_accuracy": 0.0, "test_nll": math.log(2)}}
+    few["metrics"] |= {"test_bits_per_character": 1.0, "validation_bits_per_character": 0.9}
+    (problem,) = problems(forged(record, **few))[POSSIBLE]
+    assert problem.startswith("validation_bits_per_character is 0.9: 1 wrong predictions cost")
 
 
 @pytest.mark.parametrize("name", ["scoring", "method"])
@@ -236,3 +265,29 @@ def test_a_part_of_training_above_all_of_it_is_named(name):
     assert f"{name} {flops[name]:g}" in problem
     older = {entry: value for entry, value in record.flops.items() if entry != name}
     assert problems(forged(record, flops=older)) == {}
+
+
+def test_a_network_that_predicts_another_class_after_rounding_is_honest():
+    record = genuine()
+    rounded = {name: 288 / 360 for name in record.metrics if name.endswith("bit")}
+    assert len(rounded) == 2
+    for constant, refused in ((0.8, set()), (None, set()), (0.5, {"test_accuracy_8bit"})):
+        values = record.metrics | rounded | {"test_accuracy": 0.0}
+        found = [line for line in contradictions(values, constant=constant) if "bit is" in line]
+        assert {line.split()[0] for line in found} == refused
+
+
+@pytest.mark.parametrize(("rows", "accepted"), [((320, 40), True), ((40,) * 9, False)])
+def test_where_counts_say_how_frequent_classes_are_they_bound_a_constant_prediction(rows, accepted):
+    record = genuine()
+    confusion = ["", *(f"0:{n}" for n in rows)]  # always class 0, which never occurs
+    test = {"correct": 0, "total": 360, "confusion": confusion + [""] * (10 - len(confusion))}
+    counts = {"test": test, "validation": record.counts["validation"].model_dump()}
+    zero = dict.fromkeys(("test_accuracy", "test_balanced_accuracy", "test_macro_f1"), 0.0)
+    others = {n: v for n, v in record.metrics.items() if "corrupted" not in n and "fgsm" not in n}
+    metrics = others | zero | {"test_nll": 9.0, "test_ece": 0.5} | {
+        f"test_accuracy_{bits}bit": 320 / 360 for bits in (4, 8)
+    }  # fmt: skip
+    found = problems(forged(record, counts=counts, metrics=metrics))
+    assert found.keys() == (set() if accepted else {POSSIBLE})
+    assert accepted or "it is at most 0.361111" in found[POSSIBLE][0]

@@ -1,4 +1,4 @@
-"""Numbers of documents that may hold anything: what a page can count and write, else None."""
+"""Numbers of documents that may hold anything: what can be counted and written, else None."""
 
 import math
 from typing import Any
