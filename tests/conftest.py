@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import hypothesis
 import pytest
@@ -16,6 +15,7 @@ from suite.execution import estimate
 from suite.experiments import registry
 from suite.results.store import Store
 from tests.support import forked
+from tests.support.chromium import MILLISECONDS, Chromium
 from tests.support.cli_runner import Command
 
 # Two workers and their subprocesses share the machine: more threads would only be in the way.
@@ -70,20 +70,22 @@ def require(part: str, present: bool, how: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium_process() -> Iterator[Any]:
+def chromium_process() -> Iterator[Chromium]:
     """Return a running Chromium, driven by Playwright; one for all tests."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     require("chromium", found is not None, "install Debian's package chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox"], timeout=MILLISECONDS
+        )
+        yield Chromium(browser)
         browser.close()
 
 
 @pytest.fixture(scope="module")
-def chromium(chromium_process) -> Iterator[Any]:
+def chromium(chromium_process) -> Iterator[Chromium]:
     """Return the browser; contexts that a module leaves open are closed after it."""
     yield chromium_process
     for context in chromium_process.contexts:

@@ -99,7 +99,7 @@ def test_nothing_heavy_is_imported(place):
     )
     lines = ("resonance ", "resonance run digits/mlp ", "resonance tune rigl --task ")
     words = [sys.executable, "-c", code, json.dumps([_environment(line) for line in lines])]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert ended.stderr == ""
     answers = ended.stdout.split("then []\n")
     assert [bool(answer) for answer in answers] == [True, True, True, False], ended.stdout

@@ -105,7 +105,7 @@ def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
     finish(store, trials[1])
     assert process.stdout.readline() == b"store results: 2 done, 0 failed\n"
     process.send_signal(2)  # Ctrl-C
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -11,7 +11,7 @@ def test_results_come_in_the_order_of_the_items_whichever_ends_first() -> None:
 
     def work(item: int) -> int:
         if item == 0:
-            assert second.wait(10)
+            assert second.wait(300)
         if item == 1:
             second.set()
         return item * item

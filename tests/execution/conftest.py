@@ -10,7 +10,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 
-PLUGIN = """
+PLUGIN = '''
 import os
 import signal
 import time
@@ -54,6 +54,7 @@ METHODS = tuple(
         ("dies_once", "DiesOnce"),
         ("disconnects_once", "DisconnectsOnce"),
         ("slow", "Slow"),
+        ("lasts", "Lasts"),
     )
 )
 
@@ -130,7 +131,28 @@ class Slow(Good):
         super().after_step(step)
         if "RESONANCE_TEST_HURRY" not in os.environ:
             time.sleep(0.1)
-"""
+
+
+class Lasts(Good):
+    """Trains for a while, and no further until it is asked to stop."""
+
+    def start(self):
+        super().start()
+        self.asked = "RESONANCE_TEST_HURRY" in os.environ
+        if not self.asked:
+            before = signal.getsignal(signal.SIGTERM)
+
+            def receive(number, frame):
+                self.asked = True
+                before(number, frame)
+
+            signal.signal(signal.SIGTERM, receive)
+
+    def after_step(self, step):
+        super().after_step(step)
+        while step > 8 and not self.asked:
+            time.sleep(0.01)
+'''
 
 
 @pytest.fixture

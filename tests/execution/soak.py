@@ -58,19 +58,14 @@ class Killed:
         """Return how many kills there were."""
         return self.kinds.total()
 
-    def leftovers(self) -> list[str]:
-        """Return what is left of unfinished writing: hidden folders, checkpoints."""
-        hidden = [str(path) for path in self.store.root.rglob(".*")]
-        return hidden + Checkpoints(self.store).keys()
 
-
-def start(folder: Path, seeds: int) -> forked.ForkedCommand:
-    """Start the study in a folder, in a session of its own."""
+def start(folder: Path, seeds: int, **given: Any) -> forked.ForkedCommand:
+    """Start the study in a folder, in a session of its own; `given` is as for `forked.start`."""
     folder.mkdir(exist_ok=True)
     (folder / "soak.yaml").write_text(STUDY.replace("SEEDS", str(seeds)))
     line = ["study", "soak.yaml", "--workers", "2", "--checkpoint-every", "20steps"]
     line += ["--retries", "100"]
-    return forked.start(line, cwd=folder, stderr=subprocess.STDOUT, new_session=True)
+    return forked.start(line, cwd=folder, stderr=subprocess.STDOUT, new_session=True, **given)
 
 
 def run_whole(folder: Path, seeds: int) -> Store:
@@ -85,7 +80,7 @@ def kill_and_restart(
     seeds: int,
     kills: int,
     random_seed: int,
-    kinds: Sequence[str] = ("group",),
+    kinds: Sequence[str],
 ) -> Killed:
     """Run the study, killed `kills` times while trials were running, to its end.
 
@@ -143,13 +138,13 @@ def grandchildren(command: int) -> list[int]:
 
 def traces(store: Store) -> set[Any]:
     """Return what trials have left so far: records, and each state of a checkpoint."""
-    folder = store.root / "checkpoints"
-    found: set[Any] = {p.name for p in store.trials.iterdir()} if store.trials.exists() else set()
-    for path in folder.glob("[0-9a-f]*"):
-        try:
-            found.add((path.name, path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            continue
+    found: set[Any] = set()
+    with contextlib.suppress(FileNotFoundError):
+        found |= {path.name for path in store.trials.iterdir()}
+    with contextlib.suppress(FileNotFoundError):  # the folder is removed when it is empty
+        for path in list((store.root / "checkpoints").iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((path.name, path.stat().st_mtime_ns))
     return found
 
 
@@ -168,6 +163,11 @@ def differences(whole: Store, other: Store) -> list[str]:
             if whole.load(key, name) != other.load(key, name):
                 found.append(f"{key}: {name}")
     return found
+
+
+def leftovers(store: Store) -> list[str]:
+    """Return what is left of unfinished writing: hidden folders, checkpoints."""
+    return [str(path) for path in store.root.rglob(".*")] + Checkpoints(store).keys()
 
 
 def main() -> int:
@@ -204,7 +204,7 @@ def _report(engine: str, kills: int, whole: Store, run: Callable[[], Killed]) ->
     """Run a study that is killed, and print how it ended; return whether the bar is met."""
     began = time.monotonic()
     killed = run()
-    found = differences(whole, killed.store) + killed.leftovers()
+    found = differences(whole, killed.store) + leftovers(killed.store)
     kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(killed.kinds.items()))
     print(
         f"{engine}: killed {killed.kills} times ({kinds}), {killed.resumed} checkpoints found by "

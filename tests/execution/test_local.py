@@ -1,17 +1,22 @@
 """What a trial does to its worker process, it does to itself alone."""
 
 import os
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.execution import local
+from suite.execution import local, worker_handle
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.local import LocalEngine, gpu_shares
 from suite.execution.runner import run
 from suite.execution.worker_handle import WorkerConfig
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
+
+SECONDS = 300.0
+"""For what comes soon or not at all, on a machine that is busy."""
 
 
 def study(trials, store, *, workers=2, retries=0, **settings) -> dict[str, Record]:
@@ -37,7 +42,24 @@ def error_text(store, trial: Trial) -> str:
     return store.load(trial.key, "error.txt").decode()
 
 
-def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(trial, store):
+@pytest.fixture
+def whole_dumps(monkeypatch) -> None:
+    """Give a worker that is ended for its limits as long as it needs to say where it was."""
+
+    def ask_and_wait(handle: worker_handle.WorkerHandle) -> None:
+        dump(handle)
+        end = time.monotonic() + SECONDS
+        while "in update" not in handle._errors.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    dump = worker_handle.WorkerHandle._dump
+    monkeypatch.setattr(worker_handle.WorkerHandle, "_dump", ask_and_wait)
+
+
+def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(
+    trial, store, tmp_path, monkeypatch, whole_dumps
+):
     good = [trial("good", seed=seed) for seed in range(4)]
     bad = {
         "raises": trial("raises"),
@@ -46,9 +68,15 @@ def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(trial, s
         "allocates": trial("allocates"),
         "hangs": trial("hangs"),
     }
-    told = study(
-        [*bad.values(), *good], store, retries=1, timeout=15.0, memory=2**30, every="1steps"
-    )
+    hangs = bad["hangs"]
+    others = [one for one in [*bad.values(), *good] if one is not hangs]
+    told = study(others, store, retries=1, memory=2**30, every="1steps")
+    # Its time is over when it hangs, and not before, however slow the machine is.
+    marker, now = tmp_path / "marker", time.monotonic
+    monkeypatch.setenv("RESONANCE_TEST_MARKER", str(marker))
+    clock = SimpleNamespace(monotonic=lambda: now() + 1000 * marker.exists(), sleep=time.sleep)
+    monkeypatch.setattr(worker_handle, "time", clock)
+    told |= study([hangs], store, retries=1, timeout=1000.0, every="1steps")
     errors = {name: told[t.key].error for name, t in bad.items()}
     assert {name: error["type"] for name, error in errors.items()} == {
         "raises": "RuntimeError",
@@ -61,7 +89,7 @@ def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(trial, s
     assert "SIGSEGV" in errors["segfaults"]["message"]
     assert "exited with code 7" in errors["exits"]["message"]
     assert "more than 1 GiB" in errors["allocates"]["message"]
-    assert "15 seconds (--timeout)" in errors["hangs"]["message"]
+    assert "1000 seconds (--timeout)" in errors["hangs"]["message"]
     assert all(told[t.key].status == "done" for t in good)
     # Each says where it was, whoever wrote it down.
     assert "Traceback" in error_text(store, bad["raises"])

@@ -47,9 +47,9 @@ def test_jobs_leave_records_as_workers_do(engine, trial, store, tmp_path):
 
 
 def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_path, monkeypatch):
-    slow = trial("slow", recipe={"epochs": 30})
+    lasting = trial("lasts", recipe={"epochs": 4})
     submitted = engine("1steps")
-    submitted.submit(slow)
+    submitted.submit(lasting)
     ((_, job),) = submitted._running.values()
     end = time.monotonic() + 900
     while not Checkpoints(store).keys():
@@ -58,14 +58,14 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_p
     job._interrupt()
     # Until its process is gone: its result is there before, while it still holds the checkpoint.
     job._process.wait(timeout=900)
-    assert store.read(slow.key) is None
-    assert Checkpoints(store).keys() == [slow.key]
+    assert store.read(lasting.key) is None
+    assert Checkpoints(store).keys() == [lasting.key]
     monkeypatch.setenv("RESONANCE_TEST_HURRY", "1")
     requeue(job, submitted)
-    assert store.read(slow.key) is not None
+    assert store.read(lasting.key) is not None
     whole = Store(tmp_path / "whole")
     whole.prepare()
-    execute(slow, whole)
+    execute(lasting, whole)
     assert differences(whole, store) == []
 
 

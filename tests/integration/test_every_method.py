@@ -7,7 +7,6 @@ somewhere refuses in one line; on images, and in a loop of one's own, each one m
 
 import copy
 import random
-import socket
 import subprocess
 import warnings
 from dataclasses import replace
@@ -54,6 +53,7 @@ from tests.support.helpers import (
     fit,
     trained,
 )
+from tests.support.ports import free_port
 from tests.support.updates import WithSpare, grown_places
 
 # A training this short may end at another sparsity than a user expects, and says so.
@@ -382,20 +382,18 @@ def launch(out: Path, rank: int, count: int, port: int) -> forked.ForkedCommand:
 def replicated(tmp_path_factory):
     """Train with every method as two replicas and alone; return the open files by name."""
     folder = tmp_path_factory.mktemp("replicas")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     runs = {name: folder / f"{name}.safetensors" for name in ("first", "second", "alone")}
-    jobs = [launch(runs["first"], 0, 2, port), launch(runs["second"], 1, 2, port)]
-    jobs.append(launch(runs["alone"], 0, 1, port))
-    try:
-        for job in jobs:
-            output, _ = job.communicate(timeout=600)
-            assert job.returncode == 0, output.decode()[-2000:]
-    finally:
-        for job in jobs:
-            job.kill()
-            job.wait()
+    with free_port() as port:
+        jobs = [launch(runs["first"], 0, 2, port), launch(runs["second"], 1, 2, port)]
+        jobs.append(launch(runs["alone"], 0, 1, port))
+        try:
+            for job in jobs:
+                output, _ = job.communicate(timeout=600)
+                assert job.returncode == 0, output.decode()[-2000:]
+        finally:
+            for job in jobs:
+                job.kill()
+                job.wait()
     return {name: safe_open(path, "pt") for name, path in runs.items()}
 
 

@@ -34,7 +34,6 @@ def visiting(chromium: Any, *, console: bool = True) -> Iterator[Callable[..., A
 
     def visit(url: str, **given: Any) -> Any:
         context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
-        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda said: wrong.append(said.text)

@@ -46,7 +46,6 @@ def site(tmp_path_factory, planted_site) -> Path:
 
 def opened(chromium: Any, address: Path, width: int, said: list[str]) -> Any:
     page = chromium.new_page(viewport={"width": width, "height": 900})
-    page.set_default_timeout(120_000)
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(address.as_uri())

@@ -459,13 +459,17 @@ def test_a_script_that_is_not_ours_may_not_run(chromium, pages, tmp_path):
     text = pages["planted"].read_text(encoding="utf-8")
     (tmp_path / "page.html").write_text(text.replace("</main>", f"{markup}</main>", 1))
     page = chromium.new_page()
+    page.add_init_script(
+        "window.refused = []; document.addEventListener('securitypolicyviolation', (one) => "
+        "one.violatedDirective.startsWith('script-src') && refused.push(one))"
+    )
     page.goto((tmp_path / "page.html").as_uri())
     assert page.locator("main > script").count() == 2  # it is markup
     page.locator("main > a[href^=javascript]").press("Enter")
     page.evaluate(
         "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.harmed=5\">')"
     )
-    page.wait_for_timeout(100)
+    page.wait_for_function("refused.length >= 5 || window.harmed")  # of the five scripts above
     assert page.evaluate("window.harmed") is None
     page.close()
 

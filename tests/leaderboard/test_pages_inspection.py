@@ -120,7 +120,6 @@ def test_every_chart_is_drawn_without_a_network_and_is_what_the_curves_say(
     curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
     # What is not to be seen is not drawn: hence the height.
     context = chromium.new_context(offline=True, viewport={"width": 1200, "height": 12000})
-    context.set_default_timeout(60_000)
     page, asked = context.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
     uri = inspect(store, whole, tmp_path / "page").page.as_uri()
@@ -152,7 +151,6 @@ def test_every_chart_is_drawn_without_a_network_and_is_what_the_curves_say(
 @pytest.mark.browser
 def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromium):
     page = chromium.new_page(color_scheme="dark", viewport={"width": 800, "height": 12000})
-    page.set_default_timeout(60_000)
     page.goto(inspect(store, key(store, "resonance"), tmp_path / "page").page.as_uri())
     page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
     for name in NAMES:

@@ -1,6 +1,5 @@
 """A plain training loop, which the frameworks' trainers are compared with."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 from suite.sparsity.plan import Plan
 from tests.support import forked
 from tests.support.helpers import batch_of, digits, often
+from tests.support.ports import free_port
 
 STEPS, BATCH = 24, 8
 METHOD = {"method": "rigl", "sparsity": 0.9, "update_every": 5}
@@ -85,21 +85,19 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
 
 def trained_on_two_processes(framework: str, folder: Path) -> dict[str, Tensor]:
     """Train a network on two processes, by a function of `replicas`; return its weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # What torchrun sets.
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    group |= {"LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
     path = folder / "weights.pt"
-    ranks = [
-        forked.start(
-            [framework, str(path)], cwd=folder, text=True, call="tests.own_loop.replicas:main",
-            env=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    errors = [rank.communicate(timeout=240)[1] for rank in ranks]
+    with free_port() as port:
+        # What torchrun sets.
+        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        group |= {"LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
+        ranks = [
+            forked.start(
+                [framework, str(path)], cwd=folder, text=True, call="tests.own_loop.replicas:main",
+                env=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        errors = [rank.communicate(timeout=240)[1] for rank in ranks]
     assert [rank.wait() for rank in ranks] == [0, 0], "\n".join(errors)[-5000:]
     return torch.load(path, weights_only=True)
 

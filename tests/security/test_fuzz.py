@@ -1,8 +1,10 @@
 """A few inputs of every kind are read as they should be, and the fuzzer finds what is planted."""
 
+import itertools
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,13 +40,29 @@ def _read_planted(folder: Path) -> bool:
         case 2:
             return bool(b"x" * 60_000_000)
         case 3:
-            time.sleep(600)
+            Path(os.environ["RESONANCE_TEST_MARKER"]).touch()
+            time.sleep(10_000)
         case 4:
             os._exit(7)
     return True
 
 
-def test_a_traceback_a_hang_too_much_memory_and_a_crash_are_found(monkeypatch):
+def test_a_traceback_a_hang_too_much_memory_and_a_crash_are_found(monkeypatch, tmp_path):
+    """Time passes only while the one that hangs is all that is left, however slow the others are.
+
+    One worker is given the even numbers, the other one the odd ones.
+    """
+    marker, clock, saved = tmp_path / "marker", itertools.count(), []
+
+    def monotonic() -> float:
+        numbers = {number for _, number, _ in saved}
+        passes = marker.exists() and 4 in numbers and 3 not in numbers
+        return next(clock) if passes else 0.0
+
+    monkeypatch.setenv("RESONANCE_TEST_MARKER", str(marker))
+    fake = SimpleNamespace(monotonic=monotonic, process_time=time.process_time)
+    monkeypatch.setattr(runner, "time", fake)
+
     def write_number(kind: str, number: int, seed: int, folder: Path) -> None:
         (folder / "number").write_text(str(number))
 
@@ -52,7 +70,6 @@ def test_a_traceback_a_hang_too_much_memory_and_a_crash_are_found(monkeypatch):
     monkeypatch.setitem(KINDS, "planted", Kind(lambda random, folder: None, _read_planted))
     monkeypatch.setattr(runner, "STUCK_SECONDS", 3.0)
     monkeypatch.setattr(runner, "MAX_BYTES", 30 * 10**6)
-    saved = []
     tallies = runner.run(["planted"], 0, 2, 6, None, lambda *finding: saved.append(finding))
     tally = tallies["planted"]
     assert (tally.attempts, tally.accepted, tally.refused) == (6, 1, 1)

@@ -79,6 +79,12 @@ class ForkedCommand:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def deliver(self, number: int) -> None:
+        """Send a signal, and wait until it has arrived: of two of a kind that wait one is lost."""
+        self.send_signal(number)
+        while self.poll() is None and _is_pending(self.pid, number):
+            time.sleep(0.005)
+
     def kill(self) -> None:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
@@ -87,6 +93,16 @@ class ForkedCommand:
         content = os.read(self._status, 64)
         os.close(self._status)
         self.returncode = int(content) if content else -int(signal.SIGKILL)
+
+
+def _is_pending(pid: int, number: int) -> bool:
+    """Return whether a signal to a process has not arrived at any of its threads yet."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    waiting = int(status.partition("\nShdPnd:")[2].split()[0], 16)
+    return bool(waiting >> (number - 1) & 1)
 
 
 def start(

@@ -22,7 +22,7 @@ from suite.tracking.wandb import JobType, Mode, WandbConfig
 from suite.training import live_report
 from tests.support.forked import start
 from tests.support.helpers import trial as short_trial
-from tests.tracking.transaction_log import OfflineRun, read_run, read_run_so_far
+from tests.tracking.transaction_log import OfflineRun, read_run, read_run_once, read_run_so_far
 
 
 @pytest.fixture(autouse=True)
@@ -115,13 +115,7 @@ def test_values_are_in_the_runs_file_while_the_trial_trains(store, runs):
         if seen or not runs._open[trial.key]._logged:
             return
         (folder,) = folders(store, trial.key)
-        # wandb's own process writes a little later: waited for once, in the middle.
-        for _ in range(12_000):  # ten minutes
-            if (run := so_far(folder)).history:
-                seen.append(run)
-                return
-            time.sleep(0.05)
-        raise AssertionError("it was not written")
+        seen.append(read_run_once(folder, lambda run: run.history))
 
     runs.start(trial.key)
     execute(trial, store, poll)
@@ -129,13 +123,6 @@ def test_values_are_in_the_runs_file_while_the_trial_trains(store, runs):
     assert seen[0].exit_code is None
     assert {"round", "step", "_runtime"} <= seen[0].history[0].keys()
     runs.finish(trial.key)
-
-
-def so_far(folder: Path) -> OfflineRun:
-    try:
-        return read_run_so_far(folder)
-    except (AssertionError, ValueError):  # half a record
-        return OfflineRun()
 
 
 def test_two_trials_at_once_are_two_runs(store, runs):
@@ -292,7 +279,7 @@ def test_a_run_whose_trial_was_killed_is_replaced_by_a_push(resonance, place):
         call="tests.tracking.test_live:run_and_wait",
     )
     try:
-        while not any(so_far(folder).history for folder in folders(store, key)):
+        while not any(read_run_so_far(folder).history for folder in folders(store, key)):
             assert process.poll() is None, "the trial ended before it was seen"
             time.sleep(0.02)
     finally:

@@ -3,7 +3,7 @@
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,30 @@ class OfflineRun:
 
 def read_run(folder: Path) -> OfflineRun:
     """Read a run once wandb's own process has written its end."""
-    for _ in range(200):
-        run = read_run_so_far(folder)
-        if run.exit_code is not None:
-            return run
-        time.sleep(0.1)
-    raise AssertionError(f"{folder} never ended: {run}")
+    return read_run_once(folder, lambda run: run.exit_code is not None)
+
+
+def read_run_once(folder: Path, condition: Callable[[OfflineRun], object]) -> OfflineRun:
+    """Read a run once it holds what is waited for, which wandb's own process writes a little later.
+
+    It does within ten minutes or not at all.
+    """
+    end = time.monotonic() + 600
+    while not condition(run := read_run_so_far(folder)):
+        assert time.monotonic() < end, f"{folder} lacks what is waited for: {run}"
+        time.sleep(0.05)
+    return run
 
 
 def read_run_so_far(folder: Path) -> OfflineRun:
+    """Read what a run's folder holds in this moment; nothing if its last record is half written."""
+    try:
+        return _read_run(folder)
+    except (AssertionError, ValueError):
+        return OfflineRun()
+
+
+def _read_run(folder: Path) -> OfflineRun:
     """Read the one ``.wandb`` file in a run's folder."""
     from wandb.proto import wandb_internal_pb2 as pb
 

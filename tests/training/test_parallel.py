@@ -1,6 +1,5 @@
 """One trial on two processes (gloo, on the CPU), started as torchrun does it."""
 
-import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from suite.training import parallel
 from suite.training.trial import run_trial
 from tests.support import forked
 from tests.support.helpers import trial
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 RESONANCE = ("resonance", {"window": 8, "update_every": 5, "bits": 1})
@@ -67,18 +67,17 @@ def rank(words: list[str]) -> None:
 
 def two_ranks(store: Path, method: str, options: dict, *more: str, plugin: tuple[str, ...] = ()):
     """Start what torchrun starts: two processes with its environment; return code, out and err."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     words = [*plugin, *words_of(store, method, options, more)]
-    ranks = [
-        forked.start(
-            words, cwd=ROOT, text=True, env=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        )
-        for rank in range(2)
-    ]
-    out, err = map("".join, zip(*(rank.communicate(timeout=240) for rank in ranks), strict=True))
+    with free_port() as port:
+        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        ranks = [
+            forked.start(
+                words, cwd=ROOT, text=True, env=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            )
+            for rank in range(2)
+        ]
+        texts = [rank.communicate(timeout=240) for rank in ranks]
+    out, err = map("".join, zip(*texts, strict=True))
     return max(abs(rank.wait()) for rank in ranks), out, err
 
 

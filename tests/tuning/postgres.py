@@ -5,7 +5,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import require
+from tests.support.ports import free_port
 
 PASSWORD = "sesame-open-1234"
 
@@ -35,9 +35,6 @@ def server() -> Iterator[str]:
         "install Debian's postgresql, and the extra: make setup EXTRAS=dev,postgres",
     )
     assert binaries is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="resonance-postgres-"))
     if user:
@@ -45,31 +42,40 @@ def server() -> Iterator[str]:
     data = folder / "data"
     try:
         initdb = [binaries / "initdb", "-D", data, "-U", "tuner", "--auth=trust", "--no-sync"]
-        subprocess.run(initdb, user=user, check=True, capture_output=True, cwd=folder, timeout=120)
-        command = [
-            binaries / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "fsync=off",
-            "-c", "listen_addresses=127.0.0.1",
-        ]  # fmt: skip
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
-        try:
-            _wait(port, process)
-            yield f"postgresql://tuner:{PASSWORD}@127.0.0.1:{port}/postgres"
-        finally:
-            process.send_signal(signal.SIGINT)  # does not wait for who is connected
-            process.wait(30)
+        subprocess.run(initdb, user=user, check=True, capture_output=True, cwd=folder, timeout=600)
+        with free_port() as port, _serving(binaries, data, folder, user, port) as url:
+            yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _serving(
+    binaries: Path, data: Path, folder: Path, user: str | None, port: int
+) -> Iterator[str]:
+    """Yield the URL of a server on a port while it runs."""
+    command = [
+        binaries / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "fsync=off",
+        "-c", "listen_addresses=127.0.0.1",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
+    try:
+        _wait(port, process)
+        yield f"postgresql://tuner:{PASSWORD}@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGINT)  # does not wait for who is connected
+        process.wait(300)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     import psycopg
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(
-                host="127.0.0.1", port=port, user="tuner", dbname="postgres", connect_timeout=5
+                host="127.0.0.1", port=port, user="tuner", dbname="postgres", connect_timeout=60
             ).close()
             return
         time.sleep(0.1)

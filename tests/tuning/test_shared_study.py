@@ -100,7 +100,7 @@ def test_the_heart_beats_while_claims_are_held_and_what_is_left_is_given_up(path
     one.enqueue(SPACE, BATCH)
     one.claim([0, 1], 2)
     with one.heartbeat([0, 1]):
-        until = module.time.monotonic() + 30
+        until = module.time.monotonic() + 300
         while module.HEARTBEAT_ATTR not in two.trials()[1].user_attrs:
             assert module.time.monotonic() < until
         one.tell(0, TrialState.COMPLETE, [0.5], [], {})
