@@ -28,6 +28,7 @@ QUOTED_ELSEWHERE = (
     "as the signs of the paper view are, whatever else is on this site."
 )
 QUOTED_HERE = "These are the p-values to quote in a paper: the signs of its paper view agree."
+"""Which of the p-values of one comparison are for a paper (docs/protocol.md, Statistics)."""
 QUOTED_BY_TABLE = (
     "Each table of an ablation is a family by itself: its p-values, of paired t-tests, are "
     f"Holm-corrected over its rows with at least {MIN_SEEDS} common seeds, and not over the other "
@@ -35,7 +36,7 @@ QUOTED_BY_TABLE = (
     "to answer its question before the results were known, and say over how many rows they are "
     "corrected: a table that is chosen among several afterwards corrects over too few."
 )
-"""Which of the p-values of one comparison are for a paper (docs/protocol.md, Statistics)."""
+"""The same for an ablation."""
 
 Place = tuple[str, float]
 """The title of a board, and a sparsity."""

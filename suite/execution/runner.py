@@ -193,9 +193,7 @@ def execute(
         except TrialPruned:
             checkpoint.drop()
             raise
-        except (
-            BaseException
-        ) as error:  # a faulty method ends its own trial only, whatever it raises
+        except BaseException as error:  # a faulty method ends its own trial only
             if isinstance(error, Interrupted) or stopping() or process.interrupted_by(error):
                 raise
             if raise_transient and isinstance(error, TRANSIENT):

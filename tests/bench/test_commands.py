@@ -7,6 +7,7 @@ import pytest
 
 from suite.bench import commands
 from suite.bench.commands import run_process
+from tests.conftest import require
 
 HOLD = """
 import subprocess, sys
@@ -27,8 +28,8 @@ def test_output_and_a_wrong_end_are_reported() -> None:
     assert run_process(words, ends_with=(3,)).seconds > 0
 
 
-@pytest.mark.skipif(not commands.PROC.exists(), reason="memory is read from /proc")
 def test_memory_is_that_of_the_process_and_its_children() -> None:
+    require("proc", commands.PROC.exists(), "Linux, which has /proc: memory is read from it")
     words = [sys.executable, "-c", HOLD, "200", HOLD, "300"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

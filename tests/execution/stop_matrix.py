@@ -115,6 +115,7 @@ class Event:
         send: sends it to the command; the second argument is the worker's process id.
         code: exit code of the command, negative for a signal.
         said: the first line on standard error; None where it depends on the moment.
+        seconds: in which it ends, on a machine that is not busy.
         goes_on: whether the paused worker continues afterwards.
         waits: whether the command waits for its worker for as long as that needs, so that the case
             is the same however slow the machine is.
@@ -124,6 +125,7 @@ class Event:
     send: "Callable[[Running], None]"
     code: int
     said: str | None = None
+    seconds: float = 10.0
     goes_on: bool = True
     waits: bool = True
 
@@ -171,16 +173,16 @@ def _fill_then_interrupt(running: Running) -> None:
 FULL_DISK = ("full disk", "full disk, INT")
 EVENTS = (
     Event("INT", lambda it: it.signal(signal.SIGINT), 130, RESUMABLE),
-    Event("INT twice", lambda it: it.signal(signal.SIGINT, signal.SIGINT), 130, HARD, False),
+    Event("INT twice", lambda it: it.signal(signal.SIGINT, signal.SIGINT), 130, HARD, 3.0, False),
     Event("TERM", lambda it: it.signal(signal.SIGTERM), 143, RESUMABLE),
     Event("HUP", lambda it: it.signal(signal.SIGHUP), 129, RESUMABLE),
-    Event("QUIT", lambda it: it.signal(signal.SIGQUIT), 131, HARD, False),
+    Event("QUIT", lambda it: it.signal(signal.SIGQUIT), 131, HARD, 3.0, False),
     Event("USR1", lambda it: it.signal(signal.SIGUSR1), 138, RESUMABLE),
     Event("STOP, INT", _stop_then_interrupt, 130, waits=False),
-    Event("KILL worker", lambda it: it.to_worker(signal.SIGKILL), 0, ""),
-    Event("KILL parent", lambda it: it.signal(signal.SIGKILL), -9, "", False),
-    Event("STOP, KILL parent", _stop_then_kill, -9, "", False),
-    Event("full disk", lambda it: it.fill_disk(), 2),
+    Event("KILL worker", lambda it: it.to_worker(signal.SIGKILL), 0, "", SECONDS),
+    Event("KILL parent", lambda it: it.signal(signal.SIGKILL), -9, "", goes_on=False),
+    Event("STOP, KILL parent", _stop_then_kill, -9, "", goes_on=False),
+    Event("full disk", lambda it: it.fill_disk(), 2, seconds=SECONDS),
     Event("full disk, INT", _fill_then_interrupt, 130),
 )
 
@@ -205,8 +207,10 @@ class Ended:
     wrong: tuple[str, ...]
 
 
-def start(folder: Path, moment: str = "", *, waits: bool = True) -> forked.ForkedCommand:
-    """Start the study in a folder; its worker pauses at the moment."""
+def start(
+    folder: Path, moment: str = "", *, call: str = "suite.__main__:main"
+) -> forked.ForkedCommand:
+    """Start the study in a folder; its worker pauses at the moment. `call` is the command."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     (folder / "pauses.py").write_text(PLUGIN)
@@ -218,7 +222,7 @@ def start(folder: Path, moment: str = "", *, waits: bool = True) -> forked.Forke
         new_session=True,
         text=True,
         env={"TMPDIR": str(temporary), "RESONANCE_TEST_PAUSE": f"{moment}:{folder}"},
-        call=f"tests.support.patient:{'main' if waits else 'lasting'}",
+        call=call,
     )
 
 
@@ -230,11 +234,16 @@ def run_whole(folder: Path) -> Store:
     return Store(folder / "disk" / "results")
 
 
-def run_case(event: Event, moment: str, whole: Store, folder: Path) -> Ended:
-    """Run one case in an empty folder, and the study again until it is complete."""
+def run_case(event: Event, moment: str, whole: Store, folder: Path, *, timed: bool) -> Ended:
+    """Run one case in an empty folder, and the study again until it is complete.
+
+    With `timed` the command has the limits that users have, and must end in the event's seconds.
+    Otherwise it may take as long as it needs, and the case is the same on a machine that is busy.
+    """
     folder.mkdir()
     with _disk(folder / "disk") if event.name in FULL_DISK else contextlib.nullcontext():
-        command = start(folder, moment, waits=event.waits)
+        patient = f"tests.support.patient:{'main' if event.waits else 'lasting'}"
+        command = start(folder, moment, **({} if timed else {"call": patient}))
         paused = folder / "paused"
         _until(lambda: paused.exists() or command.poll() is not None)
         assert paused.exists(), command.communicate()
@@ -248,6 +257,7 @@ def run_case(event: Event, moment: str, whole: Store, folder: Path) -> Ended:
         seconds = time.monotonic() - began
         (folder / "disk" / "ballast").unlink(missing_ok=True)
         wrong = list(_wrong(event, moment, command.returncode, err))
+        wrong += [f"{seconds:.1f} s"] if timed and seconds > event.seconds else []
         wrong += [] if event.code == -signal.SIGKILL else _temporary(folder)
         store = run_whole(folder)
         wrong += differences(whole, store) + Checkpoints(store).keys() + _temporary(folder)
@@ -325,7 +335,7 @@ def run_matrix(folder: Path) -> bool:
                 all_well = False
                 continue
             place = folder / "case"
-            ended = run_case(event, moment, whole, place)
+            ended = run_case(event, moment, whole, place, timed=True)
             shutil.rmtree(place)
             cells.append(f"{ended.code} {ended.seconds:.1f} s" + " !" * bool(ended.wrong))
             notes += [f"  ! {moment}: {what}" for what in ended.wrong]

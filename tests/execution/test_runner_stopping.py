@@ -177,5 +177,5 @@ def test_a_study_ends_as_documented_whatever_ends_it_and_when(name, moment, undi
     if name in stop_matrix.FULL_DISK:
         require("mount", stop_matrix.can_mount(), "run as root, to mount a small disk")
     (event,) = (event for event in stop_matrix.EVENTS if event.name == name)
-    ended = stop_matrix.run_case(event, moment, undisturbed, tmp_path / "case")
+    ended = stop_matrix.run_case(event, moment, undisturbed, tmp_path / "case", timed=False)
     assert ended.wrong == ()

@@ -1,3 +1,5 @@
+import importlib.util
+
 import pytest
 import torch
 from torch import nn
@@ -6,6 +8,17 @@ from torch.nn import functional as F
 from suite.core.errors import InvalidInput
 from suite.sparsity.prunable import ALL_MATRICES, Coverage, find_prunable
 from suite.sparsity.standardized import check_forward
+from tests.conftest import require
+
+
+@pytest.fixture
+def timm_layers():
+    """Return the layers of timm."""
+    present = importlib.util.find_spec("timm") is not None
+    require("timm", present, "pip install 'resonance-bench[timm]'")
+    import timm.layers.std_conv
+
+    return timm.layers
 
 
 class Standardized(nn.Conv2d):
@@ -168,20 +181,18 @@ def test_the_check_leaves_layer_random_state_and_hooks_alone():
     "name", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"]
 )
 @pytest.mark.parametrize(("inputs", "groups"), [(8, 1), (1, 1), (4, 4)])
-def test_the_standardized_convolutions_of_timm_are_refused(name, inputs, groups):
-    std_conv = pytest.importorskip("timm.layers.std_conv")
-    layer = getattr(std_conv, name)(inputs, 4, 3, groups=groups, bias=True)
+def test_the_standardized_convolutions_of_timm_are_refused(timm_layers, name, inputs, groups):
+    layer = getattr(timm_layers.std_conv, name)(inputs, 4, 3, groups=groups, bias=True)
     with pytest.raises(InvalidInput, match=f"layer '0': the output of {name} depends"):
         find_prunable(nn.Sequential(layer))
 
 
-def test_other_convolutions_and_linear_layers_of_timm_are_accepted():
-    layers = pytest.importorskip("timm.layers")
+def test_other_convolutions_and_linear_layers_of_timm_are_accepted(timm_layers):
     model = nn.Sequential(
-        layers.Conv2dSame(8, 4, 3, stride=2),
-        layers.MixedConv2d(8, 8, [3, 5], depthwise=True),
-        layers.create_conv2d(8, 8, 3, padding="same"),
-        layers.Linear(8, 4),
+        timm_layers.Conv2dSame(8, 4, 3, stride=2),
+        timm_layers.MixedConv2d(8, 8, [3, 5], depthwise=True),
+        timm_layers.create_conv2d(8, 8, 3, padding="same"),
+        timm_layers.Linear(8, 4),
     )
     names = [found.name for found in find_prunable(model)]
     assert names == ["0", "1.0", "1.1", "2", "3"]
