@@ -53,14 +53,14 @@ def test_an_installation_has_what_the_command_reads(installed, tmp_path):
     """It trains, and builds the shipped site, in `test_working_folder`."""
     lines = (
         "list studies",
-        "study official_digits --dry-run",
+        "study official_small --dry-run",
         "reproduce rigl-cifar10-wrn22-2 --published-only",
     )
     done = installed.run(["python", "-c", COMMANDS, *lines], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     file, _, shown = done.stdout.partition("\n")
     assert Path(file).is_relative_to(installed.site)
-    for words in ("quickstart", "official_digits:", "RigL"):
+    for words in ("quickstart", "official_small:", "RigL"):
         assert words in shown
 
 

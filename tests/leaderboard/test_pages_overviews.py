@@ -85,11 +85,11 @@ def test_the_page_of_a_study_has_its_results_its_definition_and_its_trials(site)
 
 
 def test_a_shipped_study_is_shown_where_a_bundle_has_trials_of_it(tmp_path):
-    trial = next(one for one in load_study("official_digits").trials() if one.method == "rigl")
+    trial = next(one for one in load_study("official_small").trials() if one.method == "rigl")
     write_bundle([with_counts(done(trial))], Header.make(name="A"), tmp_path / "a.jsonl.gz")
     build((), tmp_path / "out", bundles=[tmp_path / "a.jsonl.gz"])
-    page = (tmp_path / "out/studies/official_digits.html").read_text()
-    assert '<code id="command">resonance study official_digits</code>' in page
+    page = (tmp_path / "out/studies/official_small.html").read_text()
+    assert '<code id="command">resonance study official_small</code>' in page
     assert f"../trials/{trial.key}.html" in page
 
 
