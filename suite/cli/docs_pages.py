@@ -209,6 +209,16 @@ def performance() -> str:
     return with_block(page, "growth", table(list(COLUMNS[1:]), growth))
 
 
+def hardware() -> str:
+    """Return docs/hardware.md: as it is written, with what each shipped study costs."""
+    from leaderboard.pages.evidence import with_block
+    from suite.cli import study_costs
+
+    text = (DOCS / "hardware.md").read_text(encoding="utf-8")
+    costs = study_costs.costs_rows(study_costs.shipped_costs())
+    return with_block(text, "costs", table(list(study_costs.COLUMNS), costs))
+
+
 def readme() -> str:
     """Return the README: as it is written, with the claims of this project."""
     return _with_claims(README)
@@ -256,6 +266,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "evidence.md": evidence,
     "results.md": results,
     "performance.md": performance,
+    "hardware.md": hardware,
     README: readme,
 }
 

@@ -29,6 +29,9 @@ PUBLISHED = [
     ("cifar10/resnet_20", 269_722),  # 0.27 M in He et al. 2016, table 6
     ("cifar10/resnet_32", 464_154),  # 0.46 M
     ("cifar10/resnet_56", 853_018),  # 0.85 M
+    # MLPerf Tiny's network has 78,666: a bias for each of 336 channels, which batch norm makes
+    # useless, and 480 moving means and variances, which are no parameters here.
+    ("cifar10-jpeg-16/resnet_8", 78_666 - 336 - 480),
     ("cifar10/vgg_19", 20_035_018),  # 20.0 M in Wang et al. 2020
     ("imagenet/resnet_50", 25_557_032),  # torchvision's own count
     ("imagenet/mobilenet_v1", 4_231_976),  # 4.2 M in Howard et al. 2017, table 8
