@@ -111,14 +111,22 @@ class CheckReport:
             rows.append(row)
         return replace(self, issues=_sorted([*self.issues, *issues]), compared=rows)
 
-    def with_rerun(self, issues: Sequence[SubmissionIssue], records: int) -> "CheckReport":
-        """Return the report with the comparison of a rerun of one of so many records."""
-        wrong = any(issue.severity == "error" for issue in issues)
-        differs = any(issue.severity == "warning" for issue in issues)
-        how = "equal" if not differs else "different, made elsewhere"
-        others = {"not chosen": records - 1} if records > 1 else {}
-        row = Compared(RERUN, {} if wrong else {how: 1}, int(wrong), others)
-        return self.with_row(row, issues)
+    def with_reruns(
+        self, compared: Sequence[Sequence[SubmissionIssue]], records: int
+    ) -> "CheckReport":
+        """Return the report with the comparisons of some of so many records, run again."""
+        severities = [{issue.severity for issue in issues} for issues in compared]
+        wrong = sum("error" in one for one in severities)
+        differs = sum("warning" in one and "error" not in one for one in severities)
+        right = {"equal": len(compared) - wrong - differs, "different, made elsewhere": differs}
+        others = {"not chosen": records - len(compared)}
+        row = Compared(
+            RERUN,
+            {how: number for how, number in right.items() if number},
+            wrong,
+            {why: number for why, number in others.items() if number},
+        )
+        return self.with_row(row, [issue for issues in compared for issue in issues])
 
     def grouped(self) -> list[SubmissionIssue]:
         """Return the issues, those of several places that say the same as one."""

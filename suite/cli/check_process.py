@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import random
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MEMORY = 2 * 2**30
 """For building the models of a file's records, one at a time."""
+DRAWN = re.compile("[0-9]{1,3}")
+"""A number of trials to draw; more digits are the start of a key."""
 ALLOWANCE = Allowance(seconds=1800, answer=64 * 2**20)
 """Recomputing takes a second per configuration of a large model."""
 
@@ -32,15 +36,15 @@ class CheckedBundle:
     Attributes:
         records: how many can be used.
         report: what was compared and found.
-        chosen: the record to run again, if one was asked for.
-        correct: which test examples its trial has right, if the file says so.
+        chosen: the records to run again, as many as were asked for.
+        correct: which test examples their trials have right, by key, where the file says so.
     """
 
     header: "Header"
     records: int
     report: "CheckReport"
-    chosen: Record | None
-    correct: bytes | None
+    chosen: Sequence[Record]
+    correct: Mapping[str, bytes]
 
 
 def check_file(file: Path, rerun: str | None = None, seed: int = 0) -> CheckedBundle:
@@ -48,12 +52,12 @@ def check_file(file: Path, rerun: str | None = None, seed: int = 0) -> CheckedBu
 
     Args:
         file: what `resonance submit` wrote.
-        rerun: the start of the key of a record to return, or `any`.
-        seed: decides which one is `any`.
+        rerun: which records to return, as `chosen_records` reads it.
+        seed: decides which are drawn.
 
     Raises:
         LimitExceeded: it takes too much memory or time.
-        InvalidInput: the file is not a bundle, or has not one such record.
+        InvalidInput: the file is not a bundle, or as `chosen_records`.
     """
     from leaderboard.bundles import limited_reading
     from leaderboard.bundles.bundle_file import Header
@@ -68,13 +72,12 @@ def check_file(file: Path, rerun: str | None = None, seed: int = 0) -> CheckedBu
         "seed": seed,
     }
     found = json.loads(ask(__name__, request, ALLOWANCE, f"checking {file}", show_errors=True))
-    chosen, correct = found["chosen"], found["correct"]
     return CheckedBundle(
         Header.make(**found["header"]),
         found["records"],
         CheckReport.from_json(found["report"]),
-        None if chosen is None else Record.from_json(chosen.encode(), "record", stored=False),
-        None if correct is None else base64.b64decode(correct),
+        [Record.from_json(one.encode(), "record", stored=False) for one in found["chosen"]],
+        {key: base64.b64decode(bits) for key, bits in found["correct"].items()},
     )
 
 
@@ -87,35 +90,44 @@ def _check(request: dict[str, Any]) -> bytes:
     with memory_limit(request["reading"]):
         bundle = read_bundle(Path(request["file"]), possible=False)
     rerun = request["rerun"]
-    chosen = None if rerun is None else one_of(bundle.records, rerun, request["seed"])
+    chosen = [] if rerun is None else chosen_records(bundle.records, rerun, request["seed"])
     with recomputing(len(bundle.records)) as recompute, memory_limit(request["checking"]):
         report = check_bundle(bundle, recompute)
-    correct = None if chosen is None else bundle.predictions.get(chosen.key)
+    predictions = bundle.predictions
+    correct = {r.key: predictions[r.key] for r in chosen if r.key in predictions}
     found = {
         "header": bundle.header.model_dump(),
         "records": len(bundle.records),
         "report": report.to_json(),
-        "chosen": None if chosen is None else chosen.to_json().decode(),
-        "correct": None if correct is None else base64.b64encode(correct).decode(),
+        "chosen": [record.to_json().decode() for record in chosen],
+        "correct": {key: base64.b64encode(bits).decode() for key, bits in correct.items()},
     }
     return json.dumps(found).encode()
 
 
-def one_of(records: list[Record], key: str, seed: int) -> Record:
-    """Return the record whose key begins with `key`; for `any`, one picked by the seed.
+def chosen_records(records: Sequence[Record], asked: str, seed: int) -> list[Record]:
+    """Return the records to run again: so many drawn by the seed, or one by its key.
+
+    `asked` is a number below 1,000, `any` for one, or the start of a key.
 
     Raises:
-        InvalidInput: there is none, or there are several; or its trial cannot be run here.
+        InvalidInput: so many trials have not finished; no key begins so, or several do; or a trial
+            cannot be run here.
     """
-    if key == "any":
-        done = [r for r in records if r.status == "done"]
-        if not done:
-            raise InvalidInput("--rerun any: no trial of the file has finished: leave it out")
-        chosen = random.Random(seed).choice(done)
+    if asked == "any" or DRAWN.fullmatch(asked):
+        number = 1 if asked == "any" else int(asked)
+        done = [record for record in records if record.status == "done"]
+        if not 1 <= number <= len(done):
+            raise InvalidInput(
+                f"--rerun {asked}: {len(done)} trials of the file have finished: "
+                + (f"give 1 to {len(done)}, or a key" if done else "leave it out")
+            )
+        chosen = random.Random(seed).sample(done, number)
     else:
         by_key = {record.key: record for record in records}
-        chosen = by_key[find_key(by_key, key, "in the file", "`--rerun any` picks one")]
-    Trial.make(**chosen.trial)
+        chosen = [by_key[find_key(by_key, asked, "in the file", "`--rerun any` picks one")]]
+    for record in chosen:
+        Trial.make(**record.trial)
     return chosen
 
 

@@ -247,17 +247,18 @@ def check(
     rerun: Annotated[
         str | None,
         typer.Option(
-            metavar="TRIAL|any",
-            help="Rerun this trial (its key, or the first characters) or any here, and compare.",
+            metavar="NUMBER|TRIAL",
+            help="Rerun so many trials, drawn at random, or one (its key, or the first characters; "
+            "`any` draws one), and compare.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` picks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides which trials `--rerun` draws.")] = 0,
     signers: SignersOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write the rerun's record to, as a submission of your own."),
+        typer.Option(help="File to write the new records to, as a submission of your own."),
     ] = None,
-    name: Annotated[str, typer.Option(help="Who ran the trial again, with --out.")] = "",
+    name: Annotated[str, typer.Option(help="Who ran the trials again, with --out.")] = "",
     sign: SignOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -278,13 +279,22 @@ def check(
         raise typer.Exit(1) from None
     signature = signature_of(file, signers or ALLOWED_SIGNERS)
     checked = found.report.with_row(*signature_row(str(file), signature))
-    if found.chosen is not None:
-        again, correct = _rerun(found.chosen)
-        pair = None if found.correct is None or correct is None else (found.correct, correct)
-        checked = checked.with_rerun(compare_rerun(found.chosen, again, pair), found.records)
+    made: list[Record] = []
+    bits: dict[str, bytes] = {}
+    compared = []
+    for record in found.chosen:
+        again, correct = _rerun(record)
+        made.append(again)
+        pair = None
+        if correct is not None:
+            bits[again.key] = correct
+            if record.key in found.correct:
+                pair = (found.correct[record.key], correct)
+        compared.append(compare_rerun(record, again, pair))
+    if compared:
+        checked = checked.with_reruns(compared, found.records)
         if out is not None and header is not None:
-            bits = {} if correct is None else {again.key: correct}
-            write_bundle([again], header, out, bits, sign)
+            write_bundle(made, header, out, bits, sign)
     if json:
         about = {"file": str(file), "header": found.header.model_dump()}
         about |= {"signature": asdict(signature)}
@@ -297,7 +307,8 @@ def check(
             counted = f"{warnings} warning{'s' * (warnings > 1)}"
             say(f"no error; {counted}" if warnings else "nothing is wrong")
         if out is not None:
-            say(f"{out}: the record of the rerun, a submission by {name}")
+            what = "record of the rerun" if len(made) == 1 else f"records of {len(made)} reruns"
+            say(f"{out}: the {what}, a submission by {name}")
     if checked.has_errors:
         raise typer.Exit(1)
 

@@ -483,6 +483,22 @@ def test_a_trial_that_is_run_again_ends_bit_by_bit_alike(resonance, sent):
     assert "run again here: equal" in result.out
 
 
+def test_a_report_counts_the_trials_that_were_run_again():
+    records = paired("static", "rigl")
+    changed = forged(records[1], digests={**records[1].digests, "model": "0" * 64})
+    elsewhere = forged(changed, environment={**records[1].environment, "torch": "1.0"})
+    compared = [
+        compare_rerun(records[0], records[0]),
+        compare_rerun(changed, records[1]),
+        compare_rerun(elsewhere, records[1]),
+    ]
+    report = check_bundle(Bundle(HEADER, records, []), lambda record: Recomputed(1))
+    row = {one.check: one for one in report.with_reruns(compared, len(records)).compared}[RERUN]
+    assert row.passed == {"equal": 1, "different, made elsewhere": 1}
+    assert row.wrong == 1
+    assert row.skipped == {"not chosen": len(records) - 3}
+
+
 def test_a_rerun_is_compared_on_every_example_if_predictions_were_sent(resonance, sent):
     assert resonance("submit --name me --out with.jsonl.gz --predictions").code == 0
     assert read_bundle(Path("with.jsonl.gz")).predictions.keys() == {sent.key}
