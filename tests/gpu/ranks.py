@@ -83,17 +83,19 @@ def run_all(folder: Path, words: Sequence[str]) -> list[str]:
     started = []
     with free_port() as port:
         group = {"WORLD_SIZE": str(RANKS), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        for number, log in enumerate(logs):
-            own = {"RANK": str(number), "LOCAL_RANK": str(number)}
-            started.append(start([str(masks_of(folder, number)), *words], group | own, log))
-        end = time.monotonic() + SECONDS
-        while any(process.poll() is None for process in started):
-            if time.monotonic() > end or any(process.poll() for process in started):
-                break
-            time.sleep(0.05)
-        stopped = [process.poll() is None for process in started]
-        for process in started:
-            process.kill()
+        try:
+            for number, log in enumerate(logs):
+                own = {"RANK": str(number), "LOCAL_RANK": str(number)}
+                started.append(start([str(masks_of(folder, number)), *words], group | own, log))
+            end = time.monotonic() + SECONDS
+            while any(process.poll() is None for process in started):
+                if time.monotonic() > end or any(process.poll() for process in started):
+                    break
+                time.sleep(0.05)
+            stopped = [process.poll() is None for process in started]
+        finally:
+            for process in started:
+                process.kill()
     return [
         _why(process.wait(), log, was_stopped)
         for process, log, was_stopped in zip(started, logs, stopped, strict=True)

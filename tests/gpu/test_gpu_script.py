@@ -39,6 +39,7 @@ def forked_ranks(monkeypatch):
     monkeypatch.setattr(ranks, "start", start)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_ranks")
 def test_every_part_runs_on_a_cpu_and_passes(capsys):
     status = script.main(["--device", "cpu", "--quick"])
