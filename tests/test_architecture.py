@@ -301,7 +301,7 @@ def test_no_file_is_too_long_to_read_in_one_sitting():
     assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
 
 
-ACROSS_MODULES = ("integration", "docs", "bench", "security", "support", "infrastructure")
+ACROSS_MODULES = ("integration", "docs", "bench", "security", "support", "infrastructure", "gpu")
 """Folders of tests that are named after what they are about, not after a module."""
 
 

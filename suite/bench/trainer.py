@@ -1,6 +1,5 @@
 """A network in training on fixed batches, with or without a method: what benchmarks time."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from suite.bench.turns import CPU, seconds
 from suite.experiments import registry
 from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
@@ -34,6 +34,8 @@ class Trainer:
         execution: how its weights are stored.
         batch: examples in a batch.
         classes: that targets are drawn from.
+        device: where training happens.
+        bfloat16: whether the forward pass is autocast to it.
     """
 
     def __init__(
@@ -44,11 +46,15 @@ class Trainer:
         execution: str = "masked",
         batch: int = 128,
         classes: int = 10,
+        device: torch.device = CPU,
+        bfloat16: bool = False,
     ) -> None:
-        self.model = model
+        self.model = model.to(device)
+        self.device, self.bfloat16 = device, bfloat16
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
         self.batches = [
-            (torch.randn(batch, *shape), torch.randint(classes, (batch,))) for _ in range(4)
+            (torch.randn(batch, *shape).to(device), torch.randint(classes, (batch,)).to(device))
+            for _ in range(4)
         ]
         self.sparsifier = sparsifier
         self.step = 0
@@ -62,11 +68,18 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.sparsifier is not None:
             self.sparsifier.before_step(self.step)
-        F.cross_entropy(self.model(x), y).backward()
+        if self.bfloat16:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                loss = F.cross_entropy(self.model(x), y)
+        else:
+            loss = F.cross_entropy(self.model(x), y)
+        loss.backward()
 
     def train(self, steps: int) -> float:
         """Take `steps` steps; return the seconds they took."""
-        began = time.perf_counter()
+        return seconds(lambda: self._take(steps), self.device)
+
+    def _take(self, steps: int) -> None:
         for _ in range(steps):
             self.backward()
             if self.sparsifier is not None:
@@ -74,13 +87,23 @@ class Trainer:
             self.optimizer.step()
             if self.sparsifier is not None:
                 self.sparsifier.after_step(self.step)
-        return time.perf_counter() - began
 
 
 def over_a_period(
     subject: Trainer, peer: Trainer, number: int, *, period: int, parts: int
 ) -> float:
     """Return the time of `subject` over that of `peer` for an update period of both.
+
+    The arguments are those of `times_over_a_period`.
+    """
+    times = times_over_a_period(subject, peer, number, period=period, parts=parts)
+    return times[0] / times[1]
+
+
+def times_over_a_period(
+    subject: Trainer, peer: Trainer, number: int, *, period: int, parts: int
+) -> tuple[float, float]:
+    """Return the seconds of `subject` and of `peer` for an update period of both.
 
     Parts of it take turns, so that a slow moment of the machine hits both.
 
@@ -96,4 +119,4 @@ def over_a_period(
     for _ in range(parts):
         for trainer in order:
             spent[trainer] += trainer.train(period // parts)
-    return spent[subject] / spent[peer]
+    return spent[subject], spent[peer]

@@ -100,10 +100,16 @@ _current: Processes | None = None
 
 
 @contextlib.contextmanager
-def process_group(device: torch.device, stop_requested: Callable[[], bool]) -> Iterator[Processes]:
-    """Join the processes that torchrun started, for the duration of the block."""
+def process_group(
+    device: torch.device, stop_requested: Callable[[], bool], backend: str = ""
+) -> Iterator[Processes]:
+    """Join the processes that torchrun started, for the duration of the block.
+
+    `backend` is that of ``torch.distributed``; if left out nccl on GPUs, gloo on CPUs. NCCL takes
+    one process on each GPU; gloo takes several, through the memory of the CPU.
+    """
     global _current
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group(backend or ("nccl" if device.type == "cuda" else "gloo"))
     try:
         _current = Processes(device, stop_requested)
         yield _current

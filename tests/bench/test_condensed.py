@@ -12,7 +12,7 @@ def test_constant_fan_in_is_what_its_name_says():
 
 
 def test_only_the_compiled_kernel_against_dense_is_held_to_a_bar(monkeypatch):
-    monkeypatch.setattr(turns, "seconds", lambda work: work() or 1.0)
+    monkeypatch.setattr(turns, "seconds", lambda work, device: work() or 1.0)
     found = list(condensed.run({0.9: 1.5}, {1: 1, 8: 1}, blocks=1))
     judged = [one.what for one in found if one.bar is not None]
     assert judged == (["dense / condensed by numba, 90%, batch 1"] if numba_is_installed() else [])
@@ -24,7 +24,7 @@ def test_only_the_compiled_kernel_against_dense_is_held_to_a_bar(monkeypatch):
 def test_a_sparse_convolution_is_checked_against_the_dense_one(monkeypatch):
     calls = []
 
-    def seconds(work):
+    def seconds(work, device):
         work()
         calls.append(work)
         return float(len(set(calls)))

@@ -70,7 +70,7 @@ def test_the_kernel_is_compared_where_it_would_be_used(monkeypatch):
 
 
 def test_break_even_has_a_figure_for_each_layer_and_density(monkeypatch):
-    monkeypatch.setattr(turns, "seconds", lambda work: 1.0)
+    monkeypatch.setattr(turns, "seconds", lambda work, device: 1.0)
     found = list(csr.break_even(((10, 8), (4, 4)), (0.5, 0.25), blocks=1))
     assert [one.what.partition("layer ")[2] for one in found] == [
         "10 × 8 at 50%", "10 × 8 at 75%", "4 × 4 at 50%", "4 × 4 at 75%",

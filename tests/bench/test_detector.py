@@ -20,8 +20,8 @@ def test_both_sides_read_all_of_the_same_history(monkeypatch):
 
 
 def test_there_is_a_figure_with_and_without_refinement_and_a_bar_for_one(monkeypatch):
-    monkeypatch.setattr(detector, "seconds", lambda work: 50e-9)
-    monkeypatch.setattr(detector, "ratios", lambda subject, peer, blocks: [6.0] * blocks)
+    monkeypatch.setattr(detector, "seconds", lambda work, device: 50e-9)
+    monkeypatch.setattr(detector, "ratios", lambda subject, peer, blocks, device: [6.0] * blocks)
     found = list(detector.run((32,), size=10, blocks=3))
     assert [one.unit for one in found] == ["×", "ns per weight"] * 2
     assert [one.value for one in found] == [6.0, 5.0, 6.0, 5.0]

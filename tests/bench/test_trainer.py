@@ -1,5 +1,6 @@
 """What benchmarks time: a training on fixed batches, and ratios of whole update periods."""
 
+import torch
 from torch import nn
 
 from suite.bench.trainer import Trainer, made, over_a_period
@@ -39,3 +40,12 @@ def test_a_method_is_told_of_each_step_before_its_backward_pass(monkeypatch):
     monkeypatch.setattr(method, "before_step", told.append)
     Trainer(nn.Linear(8, 10), (8,), method, batch=4).train(3)
     assert told == [1, 2, 3]
+
+
+def test_a_forward_pass_is_autocast_if_asked():
+    seen = []
+    layer = nn.Linear(8, 10)
+    layer.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    Trainer(layer, (8,), batch=4, bfloat16=True).train(1)
+    Trainer(layer, (8,), batch=4).train(1)
+    assert seen == [torch.bfloat16, torch.float32]

@@ -146,6 +146,11 @@ ELSEWHERE = [
         "it runs for a minute or an hour",
     ),
     Rule(
+        r"python -m tests\.gpu",
+        "tests/gpu/test_gpu_script.py::test_every_part_runs_on_a_cpu_and_passes",
+        "it needs a GPU and ten minutes, or a CPU and one",
+    ),
+    Rule(
         r"python -m tests\.execution\.soak",
         "tests/execution/test_runner_stopping.py::test_a_study_ends_as_documented_whatever_ends_it_and_when",
         "it runs for many minutes",

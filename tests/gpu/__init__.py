@@ -1,0 +1,1 @@
+"""What can only be checked on an NVIDIA GPU: ``python -m tests.gpu``."""
