@@ -201,7 +201,7 @@ FULL = tuple(
 
 SHORT = {"epochs": 2, "schedule": "cosine", "milestones": ()}
 
-SMALL = tuple(
+RESNETS_8 = tuple(
     Task(
         f"{dataset.name}/resnet_8",
         "network of Banbury et al. 2021, MLPerf Tiny, arXiv:2106.07597; recipe of this project",
@@ -215,11 +215,22 @@ SMALL = tuple(
 )
 """A residual network that a CPU trains."""
 
+VIT_TINY = Task(
+    f"{CIFAR_10_JPEG_16.name}/vit_tiny",
+    "Dosovitskiy et al. 2021, arXiv:2010.11929; size and recipe of this project",
+    title=f"Tiny ViT on {CIFAR_10_JPEG_16.title}",
+    dataset=CIFAR_10_JPEG_16.name,
+    model="tasks.models.transformer:vit",
+    model_options={"depth": 4, "dim": 96, "heads": 4},  # 16 patches of 4×4 pixels
+    recipe={**VIT, "epochs": 14, "weight_decay": 0.02, "label_smoothing": 0.0, "crop": 2},
+)
+
 TASKS = (
     *(
         one
         for task in FULL
         for one in (task, variant(task, "short", "a short recipe", recipe=SHORT))
     ),
-    *SMALL,
+    *RESNETS_8,
+    VIT_TINY,
 )
