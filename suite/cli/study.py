@@ -370,5 +370,5 @@ def _print_group_plan(group: StudyGroup, whole: StudyGroup, plan: GroupPlan, sto
     if others := [study.name for study in whole.studies if study.name not in names]:
         say(f"Left out, without these tasks: {', '.join(others)}")
     several = f"{len(names)} studies" if len(names) > 1 else "1 study"
-    shared = f" ({plan.shared} are in several and run once)" if plan.shared else ""
+    shared = f" ({plan.shared} in several, run once)" if plan.shared else ""
     say(f"Total of {several}: {len(plan.total.by_key)} trials{shared} · {plan.total}")

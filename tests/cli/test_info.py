@@ -1,7 +1,10 @@
 """The facts that are listed of tasks and methods."""
 
+import json
+
 from suite.cli.info import information, task_facts
 from suite.experiments import registry
+from suite.experiments.study_group import load_group
 from tests.cli.test_plugin_hints import METHOD
 
 
@@ -36,3 +39,18 @@ def test_a_method_of_ones_own_says_where_it_is_declared_and_no_empty_row(resonan
     ]  # fmt: skip
     assert lines[-1] == f"declared in  {place / 'mine.py'}"
     assert "declared in" not in information("rigl").facts
+
+
+def test_a_group_has_its_studies_with_their_trials_and_questions(resonance):
+    told = json.loads(resonance("info official --json").out)
+    group = load_group("official")
+    assert told["question"] == group.question
+    assert told["trials"] == str(len(group.trials_by_key()))
+    assert told["studies"] == [
+        {"name": one.name, "trials": str(len(one.trials())), "question": one.question}
+        for one in group.studies
+    ]
+    shown = resonance("info official").out.splitlines()
+    assert shown[1] == f"question     {group.question}"
+    assert [line.split("\t")[0] for line in shown[-5:]] == [one.name for one in group.studies]
+    assert "studies" not in json.loads(resonance("info quickstart --json").out)
