@@ -165,7 +165,7 @@ def show_and_run(
         plan = plan_study(chosen, store, options, overwrite, max_trials)
         _print_plan(chosen, plan, store)
         if estimated:
-            _print_estimate(plan, store, options)
+            _print_estimate(plan, store, options, partly=False)
         return _as_planned(chosen, plan, store)
     with _StudyDisplay(chosen, store, tracked) as display:
         result = run_study(chosen, store, options, overwrite, display, max_trials, part_of)
@@ -193,7 +193,7 @@ def show_and_run_group(
     plan = plan_group(group, store, options, overwrite, max_trials)
     _print_group_plan(group, whole, plan, store)
     if dry_run:
-        _print_estimate(plan.total, store, options)
+        _print_estimate(plan.total, store, options, partly=True)
         return plan, [_as_planned(study, one, store) for study, one in plan.studies]
 
     @contextmanager
@@ -302,9 +302,10 @@ def _as_planned(study: Study, plan: Schedule, store: Store) -> StudyResult:
     return StudyResult(study, plan, failed=[] if plan.to_run else failed_before(plan, store))
 
 
-def _print_estimate(plan: Schedule, store: Store, options: EngineOptions) -> None:
+def _print_estimate(plan: Schedule, store: Store, options: EngineOptions, *, partly: bool) -> None:
     if plan.to_run:
-        takes = estimate_trials(kinds_of(plan.to_run), plan.done, store, options)
+        kinds = kinds_of(plan.to_run)
+        takes = estimate_trials(kinds, plan.done, store, options, partly=partly)
         say(f"  {len(plan.to_run):,} to run: {takes}")
 
 

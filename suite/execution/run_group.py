@@ -58,7 +58,8 @@ def _too_many(
     group: StudyGroup, total: Schedule, store: Store, options: EngineOptions, max_trials: int
 ) -> InvalidInput:
     try:
-        takes = str(estimate_trials(kinds_of(total.to_run), total.done, store, options))
+        kinds = kinds_of(total.to_run)
+        takes = str(estimate_trials(kinds, total.done, store, options, partly=True))
     except InvalidInput as error:
         takes = f"how long they take is not known: {error}"
     return InvalidInput(

@@ -130,7 +130,7 @@ def test_of_a_part_the_store_remembers_the_whole_studies(group, store):
 
 def test_the_most_trials_are_those_that_would_run(group, store, monkeypatch):
     takes = Estimate(60.0, 1, "by a guess")
-    monkeypatch.setattr(module, "estimate_trials", lambda *_: takes)
+    monkeypatch.setattr(module, "estimate_trials", lambda *_, partly: takes)
     assert len(plan_group(group, store, INLINE, max_trials=3).total.to_run) == 3
     with pytest.raises(InvalidInput) as refused:
         plan_group(group, store, INLINE, max_trials=2)
