@@ -10,7 +10,7 @@ comma := ,
 # worker rewrites the assertions of every test.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup quickstart test test-fast lint bench soak fuzz docs site clean
+.PHONY: setup quickstart official test test-fast lint bench soak fuzz docs site clean
 
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
@@ -31,6 +31,12 @@ $(VENV)/.ready-%: $(VENV)/.ready
 quickstart: $(VENV)/.ready
 	@$(BIN)/resonance study quickstart
 	@$(BIN)/resonance leaderboard build
+
+# All official studies (`resonance info official`); `make official ARGS=--dry-run` says how long they
+# take. Results are in the folder or URL of RESONANCE_STORE, by default in results/. Run it again to
+# go on where it stopped; on several machines, give each other tasks: ARGS="--task digits/mlp".
+official: $(VENV)/.ready
+	@$(BIN)/resonance study official $(ARGS)
 
 test: setup lint
 	@$(BIN)/pytest -n 3 --dist worksteal

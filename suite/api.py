@@ -177,7 +177,8 @@ def run_study(
         observer: is told the plan, and each trial that starts and ends.
 
     Raises:
-        InvalidInput: an argument cannot be used; nothing was run.
+        InvalidInput: an argument cannot be used, or `study` is a group of studies, which the
+            message names; nothing was run.
         StoreUnusable: the store cannot be written.
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
@@ -215,8 +216,8 @@ def load_results(
 
     Args:
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
-        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
-            `Study`.
+        study: only the trials of this study, group of studies, ablation or tuning: its name,
+            its YAML file, or a `Study`.
         settings: hyperparameters, recipe fields and other settings to add as columns, with the
             value that each trial had, default or not: ``["update_every", "epochs"]``.
         everything: also the trials that do not count; the column ``left_out`` says why.
@@ -294,8 +295,8 @@ def compare(
             minus `reference`, as fractions.
         task: only this task.
         sparsity: only this sparsity.
-        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
-            `Study`.
+        study: only the trials of this study, group of studies, ablation or tuning: its name,
+            its YAML file, or a `Study`.
         include_ablations: also the trials that belong to an ablation or a tuning only.
         rope: the largest difference that counts as equivalent in practice: in points of metrics
             in per cent (0.5 if left out), else in the metric's own unit (none if left out).

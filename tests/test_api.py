@@ -209,6 +209,21 @@ def test_a_study_is_a_name_a_file_or_a_study(place):
         run_study("quikstart")
 
 
+def test_a_group_of_studies_is_loaded_and_not_run(place):
+    """A result is of one study; the refusal names those of the group."""
+    (place / "mine.yaml").write_text(
+        "name: mine\nquestion: q\ntasks: [digits/mlp]\nmethods: [dense]\nseeds: 1\n"
+        "recipe: {epochs: 1}\n"
+    )
+    (place / "group.yaml").write_text("name: g\nquestion: q\nstudies: [mine.yaml]\n")
+    with pytest.raises(InvalidInput, match=r"group of studies: give one of them: mine\.yaml"):
+        run_study("group.yaml")
+    assert list(place.glob("results")) == []
+    run_study("mine.yaml", engine="inline")
+    run("digits/mlp", "static", recipe=QUICK)
+    assert load_results(study="group.yaml")["method"].to_list() == ["dense"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

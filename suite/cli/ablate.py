@@ -18,7 +18,7 @@ from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.experiments import registry
-from suite.experiments.study import Study, load_study, shipped_studies
+from suite.experiments.study import Study, load_study, shipped_groups, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
@@ -68,7 +68,8 @@ def ablate(
     else:
         known: dict[str, object] = {method.name: method for method in registry.methods()}
         known |= dict.fromkeys(shipped_studies())
-        if name not in known and not name.endswith((".yaml", ".yml")):
+        is_file = name.endswith((".yaml", ".yml"))
+        if name not in known and name not in shipped_groups() and not is_file:
             what = "method or study"
             raise InvalidInput(unknown(what, name, known, see="list methods", declared=True))
         study = load_study(name)

@@ -50,6 +50,12 @@ def _studies() -> dict[str, str]:
     return dict.fromkeys(shipped_studies(), "")
 
 
+def _studies_and_groups() -> dict[str, str]:
+    from suite.experiments.study import shipped_groups
+
+    return _studies() | dict.fromkeys(shipped_groups(), "")
+
+
 def _tables() -> dict[str, str]:
     from leaderboard.reproduction.published_results import tables
 
@@ -60,12 +66,13 @@ def _all_names() -> dict[str, str]:
     from suite.experiments import registry
 
     data = {dataset.name: dataset.title for dataset in registry.datasets()}
-    return _methods() | _tasks() | data | _studies()
+    return _methods() | _tasks() | data | _studies_and_groups()
 
 
 tasks = completer(_tasks)
 methods = completer(_methods)
 studies = completer(_studies)
+studies_and_groups = completer(_studies_and_groups)
 methods_and_studies = completer(lambda: _methods() | _studies())
 tables = completer(_tables)
 all_names = completer(_all_names)

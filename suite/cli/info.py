@@ -1,5 +1,7 @@
-"""`resonance info`: what a declaration says about a method, task, dataset or study."""
+"""`resonance info`: what a declaration says about a method, task, dataset, study or group."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,40 +14,61 @@ from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput, first_line
 from suite.experiments import registry
 from suite.experiments.presets import equation_of, preset_of, preset_settings
-from suite.experiments.study import load_study, shipped_studies
+from suite.experiments.study import Study, load_study, shipped_groups, shipped_studies
+from suite.experiments.study_group import load_group
 from suite.experiments.trial_config import show
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
 
 
+@dataclass(frozen=True)
+class Information:
+    """What is known about something that has a name.
+
+    Attributes:
+        facts: what it is, in words.
+        hyperparameters: of a method or task: the facts about each (`parameter_facts`).
+        studies: of a group: the name, number of trials and question of each.
+    """
+
+    facts: dict[str, str]
+    hyperparameters: Sequence[dict[str, str]] = ()
+    studies: Sequence[dict[str, str]] = ()
+
+
 def info(
     name: Annotated[
         str,
         typer.Argument(
-            help="A method, a task, a dataset or a study.", autocompletion=completion.all_names
+            help="A method, a task, a dataset, a study or a group of studies.",
+            autocompletion=completion.all_names,
         ),
     ],
     json: JsonOption = False,
 ) -> None:
-    """Describe a method, task, dataset or study: what it is, its source, and its settings."""
-    content, parameters = information(name)
+    """Describe a method, task, dataset or study: what it is, its source, and its settings.
+
+    Of a group of studies, its studies are listed.
+    """
+    about = information(name)
     if json:
-        print_json({**content, "hyperparameters": parameters})
+        studies = {"studies": about.studies} if about.studies else {}
+        print_json({**about.facts, "hyperparameters": about.hyperparameters, **studies})
         return
-    for key, value in content.items():
+    for key, value in about.facts.items():
         if value:
             say(f"{key:<12} {value}")
-    if parameters:
-        say("")
-        columns = ["name", "default", "allowed", "meaning", "source"]
-        print_table(
-            "", columns, [[p[c] for c in columns] for p in parameters], footnotes=("source",)
-        )
+    for rows in (about.hyperparameters, about.studies):
+        if rows:
+            say("")
+            columns = list(rows[0])
+            cells = [[row[column] for column in columns] for row in rows]
+            print_table("", columns, cells, footnotes=("source",))
 
 
-def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the facts about a method, task, dataset or study, and about each of its settings.
+def information(name: str) -> Information:
+    """Return what is known about a method, task, dataset, study or group.
 
     Raises:
         InvalidInput: nothing has that name.
@@ -55,27 +78,31 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         words = ["name", "title", "summary", "family", "source", "cost", "revision"]
     elif name in registry.tasks():
         task = registry.tasks()[name]
-        return task_facts(task), [parameter_facts(p) for p in task.hyperparameters]
+        return Information(task_facts(task), [parameter_facts(p) for p in task.hyperparameters])
     elif name in registry.datasets():
         declaration = registry.datasets()[name]
         words = ["name", "title", "shape", "classes", "train", "test", "source", "licence"]
     elif name in shipped_studies():
-        chosen = load_study(name)
-        return {
-            "name": chosen.name,
-            "question": chosen.question,
-            "tasks": ", ".join(chosen.task_names),
-            "methods": ", ".join(entry.name for entry in chosen.methods),
-            "sparsities": ", ".join(f"{s:g}" for s in chosen.sparsities),
-            "seeds": ", ".join(map(str, chosen.seeds)),
-            "trials": str(len(chosen.trials())),
-        }, []
+        return Information(study_facts(load_study(name)))
+    elif name in shipped_groups():
+        group = load_group(name)
+        studies = [study_facts(study) for study in group.studies]
+        columns = ("name", "trials", "question")
+        return Information(
+            {
+                "name": group.name,
+                "question": group.question,
+                "tasks": ", ".join(group.task_names),
+                "trials": str(len(group.trials_by_key())),
+            },
+            studies=[{column: facts[column] for column in columns} for facts in studies],
+        )
     else:
         registries = (registry.methods(), registry.tasks(), registry.datasets())
         names: dict[str, object] = {
             declared.name: declared for kind in registries for declared in kind
         }
-        names |= dict.fromkeys(shipped_studies())
+        names |= dict.fromkeys([*shipped_studies(), *shipped_groups()])
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(declaration, word)) for word in words}
@@ -87,7 +114,21 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         if (base := preset_of(declaration)) is not None:
             own = ", ".join(preset_settings(declaration, base))
             content["preset of"] = f"{base.name}, with {own}"
-    return content, [parameter_facts(p) for p in getattr(declaration, "hyperparameters", ())]
+    parameters = getattr(declaration, "hyperparameters", ())
+    return Information(content, [parameter_facts(p) for p in parameters])
+
+
+def study_facts(study: Study) -> dict[str, str]:
+    """Return the facts about a study: its question, what it compares, its number of trials."""
+    return {
+        "name": study.name,
+        "question": study.question,
+        "tasks": ", ".join(study.task_names),
+        "methods": ", ".join(entry.name for entry in study.methods),
+        "sparsities": ", ".join(f"{s:g}" for s in study.sparsities),
+        "seeds": ", ".join(map(str, study.seeds)),
+        "trials": str(len(study.trials())),
+    }
 
 
 def parameter_facts(p: Hyperparameter) -> dict[str, str]:

@@ -45,8 +45,8 @@ def list_(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Trials of this study, missing ones as well.",
-            autocompletion=completion.studies,
+            help="Trials of this study or group of studies, missing ones as well.",
+            autocompletion=completion.studies_and_groups,
         ),
     ] = None,
     task: TaskOptions = None,
@@ -155,8 +155,9 @@ def _parts(task: str) -> tuple[str, str]:
 
 
 def _studies(store: Store) -> list[list[str]]:
-    """Return the shipped studies, then those that the store remembers."""
-    from suite.experiments.study import load_study, shipped_studies
+    """Return the shipped studies and groups of them, then the studies that the store remembers."""
+    from suite.experiments.study import load_study, shipped_groups, shipped_studies
+    from suite.experiments.study_group import load_group
     from suite.results.stored_studies import stored_studies
 
     studies, damaged = stored_studies(store)
@@ -168,6 +169,10 @@ def _studies(store: Store) -> list[list[str]]:
         one, before = load_study(name), remembered.get(name)
         ran = remembered.pop(name).updated if before is not None and before.shipped else ""
         rows.append([one.name, str(len(one.trials())), one.question, "shipped", _minute(ran)])
+    for name in shipped_groups():
+        group = load_group(name)
+        rows.append([name, str(len(group.trials_by_key())), group.question, "group", ""])
+    rows.sort(key=lambda row: row[0])
     for own in remembered.values():
         kind = "ablation" if own.varies else "study"
         rows.append([own.name, str(len(own.trials)), own.question, kind, _minute(own.updated)])

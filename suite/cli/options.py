@@ -36,8 +36,9 @@ StudyOption = Annotated[
     typer.Option(
         "--study",
         metavar="NAME|FILE",
-        help="Only the trials of this study, ablation or tuning (`resonance list studies`).",
-        autocompletion=completion.studies,
+        help="Only the trials of this study, group of studies, ablation or tuning "
+        "(`resonance list studies`).",
+        autocompletion=completion.studies_and_groups,
     ),
 ]
 AblationsOption = Annotated[

@@ -1,7 +1,7 @@
 """`resonance status`: what a store holds, how far a study has got, what failed."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Annotated, Any
@@ -12,12 +12,13 @@ from leaderboard.terms import NO_UPDATE, OFF_BUDGET
 from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
-from suite.core.errors import InvalidInput
 from suite.execution.plan import older, older_text
-from suite.experiments.study import load_study
+from suite.experiments.study import Study
+from suite.experiments.study_group import StudyGroup
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
-from suite.results.stored_studies import study_keys
+from suite.results.stored_studies import ChosenTrials, find_study
 from suite.results.trial_summaries import trial_summaries
 
 MAX_SHOWN = 20
@@ -81,6 +82,29 @@ class StudyStatus:
         }
 
 
+@dataclass(frozen=True)
+class GroupStatus:
+    """How far each study of a group has got; a trial that several have counts for each of them."""
+
+    name: str
+    studies: Sequence[tuple[Study, StudyStatus]]
+
+    @property
+    def over(self) -> bool:
+        """Whether no study has anything left to run."""
+        return all(status.over for _, status in self.studies)
+
+    def lines(self, most: int | None = None) -> Iterator[str]:
+        """Yield the lines of each study; `most` is as in `StudyStatus.lines`."""
+        for _, status in self.studies:
+            yield from status.lines(most)
+
+    def data(self, store: str) -> dict[str, Any]:
+        """Return the status as JSON-ready data."""
+        studies = [{"study": study.name, **status.data(store)} for study, status in self.studies]
+        return {"group": self.name, "store": store, "studies": studies}
+
+
 def study_status(store: Store, study: str | None, keys: list[str] | None) -> StudyStatus:
     """Read the status of a store, or of the study whose trials have these keys."""
     found, damaged = trial_summaries(store, keys)
@@ -105,8 +129,8 @@ def status(
         str | None,
         typer.Argument(
             metavar="[STUDY]",
-            help="Only the trials of this study: its name or file.",
-            autocompletion=completion.studies,
+            help="Only the trials of this study or group of studies: its name or file.",
+            autocompletion=completion.studies_and_groups,
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -120,13 +144,19 @@ def status(
 ) -> None:
     """Show what the store holds, or how far a study has got, and what failed."""
     results = Store(store)
-    keys = study_keys(results, name) if name is not None else None
+    found = None if name is None else find_study(results, name)
+    asked = _asked(name, found)
+
+    def read(*, with_older: bool = False) -> StudyStatus | GroupStatus:
+        each = [_status_of(results, one, with_older=with_older) for one in asked]
+        if isinstance(found, StudyGroup):
+            return GroupStatus(found.name, list(zip(found.studies, each, strict=True)))
+        return each[0]
+
     if watch:
-        _watch(results, name, keys, every, json=json)
+        _watch(results, read, every, json=json)
         return
-    now = study_status(results, name, keys)
-    if now.missing and name is not None:
-        now = replace(now, older=_older(results, name))
+    now = read(with_older=True)
     if json:
         print_json(now.data(results.location))
         return
@@ -134,23 +164,47 @@ def status(
         say(line)
 
 
-def _older(store: Store, study: str) -> dict[str, list[str]]:
-    """Return the trials of a study that the store only has of older code or data, if any."""
-    try:
-        trials = load_study(study).trials()
-    except InvalidInput:  # the name of one whose file is not given
-        return {}
+@dataclass(frozen=True)
+class _Asked:
+    """What the status is of: a study, or the whole store if `name` and `keys` are None.
+
+    `trials` by key are empty where the store only remembers the keys.
+    """
+
+    name: str | None
+    keys: list[str] | None
+    trials: Mapping[str, Trial] = field(default_factory=dict)
+
+
+def _asked(name: str | None, found: Study | StudyGroup | ChosenTrials | None) -> list[_Asked]:
+    """Return the studies that are meant by a name: one, or those of a group."""
+    if found is None:
+        return [_Asked(None, None)]
+    if isinstance(found, ChosenTrials):
+        return [_Asked(name, found.keys)]
+    if isinstance(found, StudyGroup):
+        return [one for study in found.studies for one in _asked(study.name, study)]
+    trials = found.trials_by_key()
+    return [_Asked(name, list(trials), trials)]
+
+
+def _status_of(store: Store, one: _Asked, *, with_older: bool) -> StudyStatus:
+    """Return how far a study has got; `with_older`: also what has run with older code or data."""
+    now = study_status(store, one.name, one.keys)
+    if not with_older or not now.missing:
+        return now
     present = set(store.keys())
-    return older([trial for trial in trials if trial.key not in present], store)
+    missing = [trial for key, trial in one.trials.items() if key not in present]
+    return replace(now, older=older(missing, store))
 
 
 def _watch(
-    store: Store, name: str | None, keys: list[str] | None, every: float, *, json: bool
+    store: Store, read: Callable[[], StudyStatus | GroupStatus], every: float, *, json: bool
 ) -> None:
     """Show the status repeatedly: in place on a terminal, else whenever it changes."""
     with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C stops it
         while True:
-            now = study_status(store, name, keys)
+            now = read()
             show(now.data(store.location) if json else list(now.lines(MAX_SHOWN)))
             if now.over:
                 return

@@ -1,20 +1,26 @@
-"""`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
+"""`resonance study`: show the plan of a study, run the remaining trials, report the outcome.
+
+A group of studies is shown as a whole before its studies run one after another.
+"""
 
 import sys
-from contextlib import ExitStack, nullcontext, redirect_stdout, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from suite.cli.wandb import tracker
+from suite.cli.wandb import tracker, tracking, tracking_settings
 from suite.core.console import complain, print_json, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.estimate import MAX_TRIALS, estimate_trials, kinds_of
 from suite.execution.plan import Overwrite, Schedule
 from suite.execution.progress import shown
+from suite.execution.run_group import GroupPlan, plan_group, run_group
 from suite.execution.run_study import (
     Observer,
     Silent,
@@ -25,12 +31,13 @@ from suite.execution.run_study import (
 )
 from suite.execution.runner import RETRIES
 from suite.experiments import registry
-from suite.experiments.study import MethodEntry, Study, load_study
+from suite.experiments.study import MethodEntry, Study
+from suite.experiments.study_group import StudyGroup, load_study_or_group
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
-from suite.tracking.wandb import PROJECT, JobType, Mode
+from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig
 
 NO_DENSE = (
     "no dense network of the same recipe on {}: shares of dense and training FLOPs (multiples of "
@@ -45,10 +52,18 @@ def study(
         str,
         typer.Argument(
             metavar="NAME|FILE",
-            help="A shipped study, or a YAML file.",
-            autocompletion=completion.studies,
+            help="A shipped study or group of studies, or a YAML file.",
+            autocompletion=completion.studies_and_groups,
         ),
     ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            help="Only the trials on this task (repeatable).",
+            autocompletion=completion.tasks,
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     workers: run_options.WorkersOption = None,
     overwrite: run_options.OverwriteOption = Overwrite.FAILED,
@@ -69,13 +84,28 @@ def study(
 ) -> None:
     """Run a study: show the plan, skip what is done, run the rest.
 
+    The studies of a group run one after another; what several of them share is run once.
+
     With `--dry-run` only the plan is shown, and how long it will take: by the times of trials in
     the store, or by a probe of at most ten seconds, which times one method on each task now.
     """
     options = EngineOptions(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
-    chosen, results = load_study(name), Store(store)
+    whole, results = load_study_or_group(name), Store(store)
+    if isinstance(whole, StudyGroup):
+        group = whole.on_tasks(task) if task else whole
+        settings = tracking_settings(results, wandb, wandb_project, None, JobType.STUDY)
+        with redirect_stdout(sys.stderr) if json else nullcontext():
+            plan, ended = show_and_run_group(
+                group, whole, results, overwrite, options, settings, max_trials, dry_run=dry_run
+            )
+        if json:
+            print_json(group_as_data(group, plan, ended, results))
+        if any(result.failed for result in ended):
+            raise typer.Exit(1)
+        return
+    chosen = whole.on_tasks(task) if task else whole
     with (
         tracker(results, wandb, wandb_project, chosen.name, JobType.STUDY) as tracked,
         redirect_stdout(sys.stderr) if json else nullcontext(),
@@ -89,6 +119,7 @@ def study(
             dry_run=dry_run,
             estimated=True,
             tracked=tracked,
+            part_of=whole if task else None,
         )
         if without := tasks_without_dense(chosen, results):
             say(NO_DENSE.format(", ".join(without)))
@@ -123,27 +154,67 @@ def show_and_run(
     dry_run: bool = False,
     estimated: bool = False,
     tracked: Tracker | None = None,
+    part_of: Study | None = None,
 ) -> StudyResult:
     """Show the plan of a study, run it with a progress display, and print how it ended.
 
     With `dry_run` only the plan is shown, if `estimated` with how long it will take. `tracked` is
-    told of each trial that starts and ends. Raises as `run_study`.
+    told of each trial that starts and ends. `part_of` is as in `run_study`, which this raises as.
     """
     if dry_run:
         plan = plan_study(chosen, store, options, overwrite, max_trials)
         _print_plan(chosen, plan, store)
-        if plan.to_run and estimated:
-            takes = estimate_trials(kinds_of(plan.to_run), plan.done, store, options)
-            say(f"  {len(plan.to_run):,} to run: {takes}")
-        failed = [] if plan.to_run else failed_before(plan, store)
-        return StudyResult(chosen, plan, failed=failed)
+        if estimated:
+            _print_estimate(plan, store, options, partly=False)
+        return _as_planned(chosen, plan, store)
     with _StudyDisplay(chosen, store, tracked) as display:
-        result = run_study(chosen, store, options, overwrite, display, max_trials)
-    for one in result.damaged:
-        complain(f"left out: {one.reason}")
-    if result.plan.to_run:
-        _print_result(result, store)
+        result = run_study(chosen, store, options, overwrite, display, max_trials, part_of)
+    _print_result(result, store)
     return result
+
+
+def show_and_run_group(
+    group: StudyGroup,
+    whole: StudyGroup,
+    store: Store,
+    overwrite: Overwrite,
+    options: EngineOptions,
+    settings: WandbConfig,
+    max_trials: int,
+    *,
+    dry_run: bool,
+) -> tuple[GroupPlan, list[StudyResult]]:
+    """Show the plans of a group's studies, run them in turn, and print how each ended.
+
+    With `dry_run` only the plans are shown, and how long all will take. `group` is `whole`, or the
+    part of it on some tasks. `settings` say how trials are published, each study as a group of its
+    own. Raises as `plan_group` and `run_group`.
+    """
+    plan = plan_group(group, store, options, overwrite, max_trials)
+    _print_group_plan(group, whole, plan, store)
+    if dry_run:
+        _print_estimate(plan.total, store, options, partly=True)
+        return plan, [_as_planned(study, one, store) for study, one in plan.studies]
+
+    @contextmanager
+    def observe(study: Study) -> Iterator[_StudyDisplay]:
+        place = f"{group.studies.index(study) + 1} of {len(group.studies)}"
+        publishing = tracking(store, replace(settings, group=study.name))
+        with publishing as tracked, _StudyDisplay(study, store, tracked, place) as display:
+            yield display
+
+    ended = []
+    for result in run_group(group, plan, store, options, overwrite, observe, part_of=whole):
+        _print_result(result, store)
+        ended.append(result)
+    say(f"Group {group.name}:")
+    for result in ended:
+        done = len(result.plan.done) + result.done
+        say(f"  {result.study.name}: {done} done, {len(result.failed)} failed")
+    for study in group.studies:
+        if without := tasks_without_dense(study, store):
+            say(f"{study.name}: {NO_DENSE.format(', '.join(without))}")
+    return plan, ended
 
 
 def as_data(result: StudyResult, store: Store) -> dict[str, Any]:
@@ -164,11 +235,30 @@ def as_data(result: StudyResult, store: Store) -> dict[str, Any]:
     }
 
 
-class _StudyDisplay:
-    """Prints the plan, shows what runs, says what has failed and publishes what has ended."""
+def group_as_data(
+    group: StudyGroup, plan: GroupPlan, ended: Sequence[StudyResult], store: Store
+) -> dict[str, Any]:
+    """Return how the studies of a group ended, for a program; the counts are of all trials."""
+    return {
+        "group": group.name,
+        "store": store.location,
+        "done_before": len(plan.total.done),
+        "to_run": len(plan.total.to_run),
+        "finished": sum(result.done for result in ended),
+        "studies": [as_data(result, store) for result in ended],
+    }
 
-    def __init__(self, study: Study, store: Store, tracked: Tracker | None) -> None:
-        self._study, self._store, self._tracked = study, store, tracked
+
+class _StudyDisplay:
+    """Prints the plan, shows what runs, says what has failed and publishes what has ended.
+
+    Of a study of a group, whose plan has been shown, only its `place` is printed and its counts.
+    """
+
+    def __init__(
+        self, study: Study, store: Store, tracked: Tracker | None, place: str = ""
+    ) -> None:
+        self._study, self._store, self._tracked, self._place = study, store, tracked, place
         self._open = ExitStack()
         self._display: Observer = Silent()
 
@@ -180,7 +270,10 @@ class _StudyDisplay:
 
     def planned(self, plan: Schedule) -> None:
         """Print the plan, and show progress if anything will run."""
-        _print_plan(self._study, plan, self._store)
+        if self._place:
+            say(f"Study {self._study.name} ({self._place}): {plan}")
+        else:
+            _print_plan(self._study, plan, self._store)
         if plan.to_run:
             self._display = self._open.enter_context(shown(self._study.name, self._store))
             self._display.planned(plan)
@@ -204,7 +297,23 @@ class _StudyDisplay:
             complain(f"failed: {trial.describe()}: {record.error['message']}")
 
 
+def _as_planned(study: Study, plan: Schedule, store: Store) -> StudyResult:
+    """Return the result of a study of which nothing is run."""
+    return StudyResult(study, plan, failed=[] if plan.to_run else failed_before(plan, store))
+
+
+def _print_estimate(plan: Schedule, store: Store, options: EngineOptions, *, partly: bool) -> None:
+    if plan.to_run:
+        kinds = kinds_of(plan.to_run)
+        takes = estimate_trials(kinds, plan.done, store, options, partly=partly)
+        say(f"  {len(plan.to_run):,} to run: {takes}")
+
+
 def _print_result(result: StudyResult, store: Store) -> None:
+    for one in result.damaged:
+        complain(f"left out: {one.reason}")
+    if not result.plan.to_run:
+        return
     ran = {trial.key for trial in result.plan.to_run}
     failed = sum(trial.key in ran for trial, _ in result.failed)
     say(f"{result.done} finished, {failed} failed; results in {store.location}")
@@ -252,3 +361,15 @@ def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
     if missing:
         reason = f": {chosen.controls_left_out}" if chosen.controls_left_out else ""
         say(f"  controls left out: {', '.join(missing)}{reason}")
+
+
+def _print_group_plan(group: StudyGroup, whole: StudyGroup, plan: GroupPlan, store: Store) -> None:
+    say(f"Group {group.name}: {group.question}")
+    for study, one in plan.studies:
+        _print_plan(study, one, store)
+    names = {study.name for study in group.studies}
+    if others := [study.name for study in whole.studies if study.name not in names]:
+        say(f"Left out, without these tasks: {', '.join(others)}")
+    several = f"{len(names)} studies" if len(names) > 1 else "1 study"
+    shared = f" ({plan.shared} in several, run once)" if plan.shared else ""
+    say(f"Total of {several}: {len(plan.total.by_key)} trials{shared} · {plan.total}")

@@ -22,9 +22,11 @@ from suite.cli.options import (
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
+from suite.experiments.study_group import StudyGroup
 from suite.results.record import Record
 from suite.results.record_check import Recomputed
 from suite.results.store import Store
+from suite.results.stored_studies import find_study
 
 if TYPE_CHECKING:
     from leaderboard.bundles.bundle_file import Bundle, Header
@@ -68,6 +70,8 @@ def submit(
         raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
     header = new_header(name, note, link)
     results = Store(store)
+    if study is not None and not include_ablations:
+        _check_members(results, study)
     chosen = select(results, study, include_ablations=include_ablations)
     every, damaged = results.read_all()
     for trial in damaged:
@@ -112,6 +116,21 @@ def new_header(name: str, note: str = "", link: str = "") -> "Header":
 
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Header.make(name=name, note=note, link=link, suite=__version__, created=now)
+
+
+def _check_members(store: Store, study: str) -> None:
+    """Refuse a group that has an ablation: without its design, its levels would be on boards.
+
+    Raises:
+        InvalidInput: it has one, or there is no such study.
+    """
+    found = find_study(store, study)
+    for one in found.studies if isinstance(found, StudyGroup) else ():
+        if any(entry.vary for entry in one.methods):
+            raise InvalidInput(
+                f"--study {study}: its study {one.name} is an ablation, which is sent in a file of "
+                "its own: give the studies of the group one by one"
+            )
 
 
 def _tunings(store: Store, records: list[Record]) -> "list[Tuning]":

@@ -12,10 +12,12 @@ from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.redact import redacted_line
+from suite.experiments.study import is_a_group
+from suite.experiments.study_group import StudyGroup
 from suite.results.ablation_design import ablations
 from suite.results.find_record import find_key
 from suite.results.store import Store
-from suite.results.stored_studies import chosen_trials
+from suite.results.stored_studies import find_study, trials_of
 from suite.tracking.publish import make_writable, publish
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig, allowed_mode
@@ -40,9 +42,19 @@ def tracker(
     group: str | None = None,
     job_type: JobType = JobType.TRIAL,
 ) -> Iterator[Tracker]:
-    """Yield what is told of each trial that starts and ends; report at the end what was published.
+    """Yield what `tracking` does, with settings from the command line and the environment.
 
-    The report goes to standard error, because the results are on standard output.
+    Raises:
+        InvalidInput: as `tracking_settings`.
+    """
+    with tracking(store, tracking_settings(store, mode, project, group, job_type)) as tracked:
+        yield tracked
+
+
+def tracking_settings(
+    store: Store, mode: Mode, project: str, group: str | None, job_type: JobType
+) -> WandbConfig:
+    """Return how trials are published, by the command line and the environment.
 
     Raises:
         InvalidInput: the project, or one of W&B's variables, is not usable.
@@ -50,7 +62,7 @@ def tracker(
     mode, note = allowed_mode(mode)
     if note:
         complain(note)
-    settings = WandbConfig.for_store(
+    return WandbConfig.for_store(
         store,
         mode=mode,
         project=project,
@@ -58,6 +70,14 @@ def tracker(
         group=group,
         job_type=job_type,
     )
+
+
+@contextmanager
+def tracking(store: Store, settings: WandbConfig) -> Iterator[Tracker]:
+    """Yield what is told of each trial that starts and ends; report at the end what was published.
+
+    The report goes to standard error, because the results are on standard output.
+    """
     with Tracker(store, settings) as tracked:
         yield tracked
     for line in tracked.published.lines(settings):
@@ -159,7 +179,12 @@ def push(
 
 
 def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str] | None]:
-    """Return the name of a study, ablation or tuning, which of them it is, and its keys."""
+    """Return the name of a study, ablation or tuning, which of them it is, and its keys.
+
+    Raises:
+        InvalidInput: there is none of that name, or it is a group of studies: the runs of each
+            study are a group of W&B's of their own.
+    """
     if name is None:
         return None, JobType.TRIAL, None
     designs, unread = ablations(store)
@@ -178,7 +203,10 @@ def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str
             return name, JobType.TUNING, keys
     for one in unread + damaged:
         complain(f"left out: {one.reason}")
-    chosen = chosen_trials(store, name)
+    found = find_study(store, name)
+    if isinstance(found, StudyGroup):
+        raise is_a_group(f"--study {name}", [study.name for study in found.studies])
+    chosen = trials_of(found)
     return chosen.name, JobType.STUDY, set(chosen.keys)
 
 

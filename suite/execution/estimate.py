@@ -40,12 +40,14 @@ class Estimate:
         workers: trials run at once.
         source: what it is based on, in words.
         start: seconds until a worker is ready, included in `seconds`; None if it is not known.
+        left_out: how many other trials there are, of which nothing is known.
     """
 
     seconds: float | None
     workers: int
     source: str
     start: float | None = None
+    left_out: int = 0
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -53,7 +55,8 @@ class Estimate:
         words = in_words(self.seconds)
         workers = f"{self.workers} worker{'s' * (self.workers != 1)}"
         start = "without their start" if self.start is None else in_words(self.start) + " to start"
-        return f"about {words} with {workers} ({start}), {self.source}"
+        but = f", but for {self.left_out:,} of which nothing is known" if self.left_out else ""
+        return f"about {words} with {workers} ({start}){but}, {self.source}"
 
 
 def estimate(kinds: Kinds, timings: Timings, workers: int) -> float | None:
@@ -72,11 +75,17 @@ def estimate(kinds: Kinds, timings: Timings, workers: int) -> float | None:
 
 
 def estimate_trials(
-    kinds: Kinds, done: Sequence[Trial], store: Store, options: EngineOptions
+    kinds: Kinds,
+    done: Sequence[Trial],
+    store: Store,
+    options: EngineOptions,
+    *,
+    partly: bool = False,
 ) -> Estimate:
     """Return how long trials will take, by the store's own times or, failing that, by a probe.
 
-    `done` are finished trials of the same study. Nothing is written.
+    `done` are finished trials of the same study. Nothing is written. With `partly` trials of which
+    nothing is known are left out and counted, unless these are all.
 
     Raises:
         InvalidInput: the probe finds that one of the trials cannot be run.
@@ -94,10 +103,13 @@ def estimate_trials(
     if len(missing) < len(kinds):
         sources.insert(0, "by trials in the store")
     workers = at_once(options, [trial for trial, _ in kinds])
-    takes = estimate(kinds, timings, workers)
+    known = [(trial, count) for trial, count in kinds if timings.seconds(trial) is not None]
+    counted = known if partly and known else kinds
+    takes = estimate(counted, timings, workers)
     if takes is not None and start is not None:
         takes += start
-    return Estimate(takes, workers, " and ".join(sources), start)
+    left_out = sum(count for _, count in kinds) - sum(count for _, count in counted)
+    return Estimate(takes, workers, " and ".join(sources), start, left_out)
 
 
 def _probe_in_words(probed: Sequence[Trial], missing: Sequence[Trial]) -> str:

@@ -1,7 +1,7 @@
 """Decides which trials of a study run: what is done, what failed, what remains."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -47,6 +47,16 @@ class Schedule:
         """All of them, each once."""
         return list(self.by_key.values())
 
+    def part(self, by_key: Mapping[str, Trial]) -> "Schedule":
+        """Return the schedule of some of its trials, in its order; all are given by their keys."""
+        done, failed, to_run = (
+            [trial for trial in trials if trial.key in by_key]
+            for trials in (self.done, self.failed, self.to_run)
+        )
+        older = {key: changed for key, changed in self.older.items() if key in by_key}
+        damaged = [(trial, why) for trial, why in self.damaged if trial.key in by_key]
+        return Schedule(done, failed, to_run, older, damaged, by_key)
+
     def __str__(self) -> str:
         words = [f"{len(self.done)} done", f"{len(self.to_run)} to run"]
         again = len({t.key for t in self.failed} & {t.key for t in self.to_run})
@@ -66,8 +76,16 @@ def schedule(trials: Iterable[Trial], store: Store, overwrite: Overwrite) -> Sch
     return schedule_by_key({trial.key: trial for trial in trials}, store, overwrite)
 
 
-def schedule_by_key(trials: Mapping[str, Trial], store: Store, overwrite: Overwrite) -> Schedule:
-    """Return what `schedule` does, for trials whose keys are known."""
+def schedule_by_key(
+    trials: Mapping[str, Trial],
+    store: Store,
+    overwrite: Overwrite,
+    just_run: Collection[str] = (),
+) -> Schedule:
+    """Return what `schedule` does, for trials whose keys are known.
+
+    Those of `just_run` that have a record are not run again, whatever `overwrite` says.
+    """
     done: list[Trial] = []
     failed: list[Trial] = []
     to_run: dict[str, Trial] = {}
@@ -78,16 +96,17 @@ def schedule_by_key(trials: Mapping[str, Trial], store: Store, overwrite: Overwr
     resolved = Resolved()
     for key, trial in trials.items():
         one = summaries.get(key)
-        if key in reasons and overwrite is not Overwrite.ALWAYS:
+        again = Overwrite.NEVER if key in just_run else overwrite
+        if key in reasons and again is not Overwrite.ALWAYS:
             damaged.append((trial, reasons[key]))
             continue
         if one is not None and one.status == "failed":
             failed.append(trial)
-            if overwrite is Overwrite.NEVER:
+            if again is Overwrite.NEVER:
                 continue
         elif (
             one is not None
-            and overwrite is not Overwrite.ALWAYS
+            and again is not Overwrite.ALWAYS
             and resolved.current(trial, one.configured)
         ):
             done.append(trial)

@@ -107,6 +107,7 @@ def run_study(
     overwrite: Overwrite = Overwrite.FAILED,
     observer: Observer | None = None,
     max_trials: int = MAX_TRIALS,
+    part_of: Study | None = None,
 ) -> StudyResult:
     """Run the trials of a study that the store lacks; each ends as a record, done or failed.
 
@@ -117,6 +118,7 @@ def run_study(
         overwrite: which trials that have a record are run again.
         observer: is told the plan, and each trial that starts and ends.
         max_trials: a study of more trials is refused.
+        part_of: the study that it is a part of (`Study.on_tasks`), which the store remembers.
 
     Raises:
         InvalidInput: the study, or an option of the engine, cannot be used; nothing was run.
@@ -124,19 +126,41 @@ def run_study(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     options = options if options is not None else EngineOptions()
+    observer = observer if observer is not None else Silent()
     plan = plan_study(study, store, options, overwrite, max_trials)
-    notes = _Bookkeeper(observer if observer is not None else Silent(), store)
-    notes.planned(plan)
+    observer.planned(plan)
+    if plan.to_run:
+        options.preflight(plan.to_run)
+    return run_planned(study, plan, store, options, observer, part_of)
+
+
+def run_planned(
+    study: Study,
+    plan: Schedule,
+    store: Store,
+    options: EngineOptions,
+    observer: Observer,
+    part_of: Study | None = None,
+) -> StudyResult:
+    """Run what is planned of a study, as `run_study` does once the trials have been checked.
+
+    Raises:
+        InvalidInput: the engine is not installed, or cannot be reached.
+        StoreUnusable: results cannot be written.
+        KeyboardInterrupt: it was stopped; what had finished is in the store.
+    """
+    whole = study if part_of is None else part_of
+    trials = plan.by_key if part_of is None else part_of.trials_by_key()
     if not plan.to_run:
         damaged: Sequence[DamagedDocument] = ()
         with suppress(StoreUnusable):  # a finished study may be in a store that is only read
-            damaged = remember(store, study, plan.by_key)
+            damaged = remember(store, whole, trials)
             store.prepare()
             Checkpoints(store).sweep()  # the last process may have been killed at the very end
         return StudyResult(study, plan, failed=failed_before(plan, store), damaged=damaged)
-    options.preflight(plan.to_run)
     store.prepare()
-    damaged = remember(store, study, plan.by_key)
+    damaged = remember(store, whole, trials)
+    notes = _Bookkeeper(observer, store)
     summary = run_trials(plan.to_run, store, options, notes)
     notes.index(LEAST_INDEXED)
     failed = [*failed_before(plan, store), *summary.failed]

@@ -1,7 +1,7 @@
 """A study: a set of trials with a question, from YAML. Imports no torch."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from suite.core.declarations import Value, check_once, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, count_combinations, factors_of
-from suite.experiments.study_file import read_study_file
+from suite.experiments.study_file import STUDIES_FIELD, read_study_file
 from suite.experiments.trial_config import MAX_SEED, Trial, TrialSeeds, validated
 
 MAX_SEEDS = 1000
@@ -27,6 +27,10 @@ MAX_TRIALS = 100_000
 """Most trials of a study; `--max-trials` sets a lower limit for what is run."""
 STUDIES = Path(__file__).with_name("studies")
 """The folder of the studies that are part of the project."""
+GROUPS = Path(__file__).with_name("study_groups")
+"""The folder of the groups of studies that are part of the project."""
+MAX_NAMED = 12
+"""Studies of a group that one line names."""
 
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=MAX_SEED)]
@@ -90,6 +94,12 @@ class MethodEntry(BaseModel, frozen=True, extra="forbid"):
             return self
         more = {"set": self.set | own.set, "recipe": self.recipe | own.recipe, "tasks": {}}
         return self.model_copy(update=more)
+
+    def restricted_to(self, tasks: Collection[str]) -> "MethodEntry":
+        """Return the entry in a study that has these tasks only; its `only` may be empty then."""
+        only = None if self.only is None else tuple(task for task in self.only if task in tasks)
+        own = {task: settings for task, settings in self.tasks.items() if task in tasks}
+        return self.model_copy(update={"only": only, "tasks": own})
 
     def factors(self) -> tuple[Factor, ...]:
         """Return the factors of `vary`.
@@ -342,6 +352,21 @@ class Study(BaseModel, frozen=True, extra="forbid"):
             trainer=self.trainer,
         )
 
+    def on_tasks(self, tasks: Collection[str]) -> "Study":
+        """Return the part of the study that is run on some of its tasks; its trials are the same.
+
+        Raises:
+            InvalidInput: one of them is not a task of the study.
+        """
+        check_tasks(tasks, self.task_names, f"study {self.name}")
+        kept = [entry.restricted_to(tasks) for entry in self.methods]
+        return self.model_copy(
+            update={
+                "tasks": tuple(task for task in self.tasks if task.name in tasks),
+                "methods": tuple(entry for entry in kept if entry.only is None or entry.only),
+            }
+        )
+
     def missing_controls(self) -> list[str]:
         """Return the control methods that are not in the study, or ``NAME on TASK, …``.
 
@@ -373,31 +398,69 @@ def _listed_twice(task: TaskEntry, entry: MethodEntry, *, same_task: bool) -> In
     )
 
 
+def check_tasks(tasks: Collection[str], valid: Collection[str], of: str) -> None:
+    """Check that the tasks that were asked for are among those `of` a study or a group.
+
+    Raises:
+        InvalidInput: one is not; the message has the nearest names.
+    """
+    for task in tasks:
+        if task not in valid:
+            raise InvalidInput(unknown("task", task, valid, of=of))
+
+
 def shipped_studies() -> list[str]:
     """Return the names of the studies that are part of the project."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def shipped_groups() -> list[str]:
+    """Return the names of the groups of studies that are part of the project."""
+    return sorted(path.stem for path in GROUPS.glob("*.yaml"))
+
+
+def path_of(name_or_file: str) -> Path:
+    """Return the file of a shipped study or group of that name, or the file itself.
+
+    Raises:
+        InvalidInput: it is neither such a name nor a YAML file's.
+    """
+    for folder, names in ((STUDIES, shipped_studies()), (GROUPS, shipped_groups())):
+        if name_or_file in names:
+            return folder / f"{name_or_file}.yaml"
+    path = Path(name_or_file)
+    if path.suffix not in (".yaml", ".yml"):
+        names = [*shipped_studies(), *shipped_groups()]
+        message = unknown("study", name_or_file, names, see="list studies")
+        raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
+    return path
 
 
 def load_study(name_or_file: str) -> Study:
     """Return a shipped study by name, or one from a YAML file.
 
     Raises:
-        InvalidInput: no such study or file, not YAML, not a valid study, or files that include
-            each other in a circle.
+        InvalidInput: no such study or file, not YAML, not a valid study, a group of studies, or
+            files that include each other in a circle.
     """
-    shipped = name_or_file in shipped_studies()
-    path = STUDIES / f"{name_or_file}.yaml" if shipped else Path(name_or_file)
-    if path.suffix not in (".yaml", ".yml"):
-        message = unknown("study", name_or_file, shipped_studies(), see="list studies")
-        raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
-    what = f"study {name_or_file}"
+    path, what = path_of(name_or_file), f"study {name_or_file}"
     content = read_study_file(path, what)
+    if STUDIES_FIELD in content:
+        raise is_a_group(what, content[STUDIES_FIELD])
     try:
         study = validated(Study, content, what, see="")
         if study.plugins:
             registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
-        if not shipped:
+        if path.parent != STUDIES:
             study.check()
     except InvalidInput as error:
         raise InvalidInput(str(error) if what in str(error) else f"{what}: {error}") from None
     return study
+
+
+def is_a_group(what: str, members: Any) -> InvalidInput:
+    """Return the refusal of a group where one study is wanted; it names the `members`."""
+    names = [str(one) for one in members] if isinstance(members, list | tuple) else []
+    shown = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+    which = f": {shown:.800}" if shown else ""
+    return InvalidInput(f"{what:.200} is a group of studies: give one of them{which}")

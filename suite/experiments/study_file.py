@@ -14,6 +14,8 @@ MAX_FILES = 100
 """Most files that one study is made of; one that is included twice counts twice."""
 MAX_CHAIN = 20
 """Most files that include one another in a row."""
+STUDIES_FIELD = "studies"
+"""The field that makes a file a group of studies (`suite.experiments.study_group`)."""
 OWN = ("name",)
 """Not taken from an included file: two studies would have one name."""
 
@@ -27,7 +29,7 @@ def read_study_file(path: Path, what: str) -> dict[str, Any]:
 
     Raises:
         InvalidInput: a file cannot be read or is no mapping, `include` is not a path or a list of
-            paths, files include each other in a circle, or there are too many.
+            paths or names a group, files include each other in a circle, or there are too many.
     """
     return _read(path, what, (), [])
 
@@ -49,7 +51,10 @@ def _read(path: Path, what: str, above: tuple[Path, ...], so_far: list[Path]) ->
     merged: dict[str, Any] = {}
     for included in _paths(content.pop("include", ()), what):
         file = path.parent / included
-        read = _read(file, f"study file {file} (included by {path.name})", chain, so_far)
+        named = f"study file {file} (included by {path.name})"
+        read = _read(file, named, chain, so_far)
+        if STUDIES_FIELD in read:
+            raise InvalidInput(f"{named} is a group of studies: include a study")
         merged = _merged(merged, _moved(read, included.parent))
     return _merged({n: v for n, v in merged.items() if n not in OWN}, content)
 

@@ -23,7 +23,8 @@ from pydantic import (
 
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
-from suite.experiments.study import Study, load_study, shipped_studies
+from suite.experiments.study import Study, load_study, shipped_groups, shipped_studies
+from suite.experiments.study_group import StudyGroup, load_study_or_group
 from suite.experiments.trial_config import Trial
 from suite.results import ablation_design
 from suite.results.metadata_store import (
@@ -135,7 +136,7 @@ def _with_seed(settings: list[dict[str, Any]], place: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ChosenTrials:
-    """The trials of a study, an ablation or a tuning.
+    """The trials of a study, a group of studies, an ablation or a tuning.
 
     Attributes:
         name: of the study.
@@ -247,25 +248,41 @@ def read_study(store: Store, name: str, content: dict[str, Any]) -> StoredStudy:
 
 
 def study_keys(store: Store, name_or_file: str) -> list[str]:
-    """Return the keys of the trials of a study, an ablation or a tuning. See `chosen_trials`."""
+    """Return the keys of the trials that `chosen_trials` returns."""
     return chosen_trials(store, name_or_file).keys
 
 
 def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
     """Return the trials of a study: itself, its file, or a name that is shipped or in the store.
 
-    A `Study`, a file and a shipped study mean the trials that they would run now. The name of
-    another study means those that it was last run with in this store; that of an ablation or a
-    tuning, its trials so far.
+    A `Study`, a file and a shipped study mean the trials that they would run now, and so does a
+    group of studies. The name of another study means those that it was last run with in this
+    store; that of an ablation or a tuning, its trials so far.
 
     Raises:
         InvalidInput: there is no such study or file, or its document is damaged.
     """
+    return trials_of(find_study(store, given))
+
+
+def trials_of(found: Study | StudyGroup | ChosenTrials) -> ChosenTrials:
+    """Return the trials that a study, or a group of studies, would run now; raises as it does."""
+    if isinstance(found, ChosenTrials):
+        return found
+    return ChosenTrials(found.name, _settings(found.trials_by_key()))
+
+
+def find_study(store: Store, given: str | Path | Study) -> Study | StudyGroup | ChosenTrials:
+    """Return the study or the group that is meant, or the trials of one that the store remembers.
+
+    Raises:
+        InvalidInput: as `chosen_trials`.
+    """
     if isinstance(given, Study):
-        return _current(given)
+        return given
     name_or_file = str(given)
     if name_or_file.endswith(FILES):
-        return _current(load_study(name_or_file))
+        return load_study_or_group(name_or_file)
     known: dict[str, str] = {}
     unlisted: InvalidInput | None = None
     for kind in KINDS:
@@ -273,10 +290,10 @@ def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
             known |= dict.fromkeys(document_names(store, kind), kind)
         except InvalidInput as error:
             unlisted = error
-    found_kind, shipped = known.get(name_or_file), shipped_studies()
+    found_kind, shipped = known.get(name_or_file), [*shipped_studies(), *shipped_groups()]
     found = stored_study(store, name_or_file) if found_kind == KIND else None
     if name_or_file in shipped and (found is None or found.shipped):
-        return _current(load_study(name_or_file))
+        return load_study_or_group(name_or_file)
     if found is not None:
         return ChosenTrials(found.name, found.trials)
     if found_kind is None:
@@ -290,10 +307,6 @@ def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
         )
     content = load_document(store, found_kind, name_or_file)
     return ChosenTrials(name_or_file, {key: {} for key in dict.fromkeys(_keys_in(content))})
-
-
-def _current(study: Study) -> ChosenTrials:
-    return ChosenTrials(study.name, _settings(study.trials_by_key()))
 
 
 def _keys_in(content: Any) -> Iterator[str]:

@@ -70,6 +70,7 @@ def test_the_plan_alone_writes_nothing(resonance, place):
         ("ablate resonance --task digits/mlp --vary modulation=0,nan", "modulation=nan"),
         ("ablate resonance --task digits/mlp --vary window=8 -s nan", "sparsity"),
         ("ablate quickstart", "varies nothing"),
+        ("ablate official", "is a group of studies: give one of them: official_small, "),
         ("ablate ablate_parts --seeds 2 --grid", "--grid, --seeds: study ablate_parts"),
     ],
 )

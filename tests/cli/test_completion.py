@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
+from suite.experiments.study import shipped_studies
+
 PLUGIN = """
 from suite.core.declarations import Method
 METHOD = Method("toy", "ours", title="Toy", summary="none", implementation="Toy",
                 family="dense", dense=True)
 """
+OFFICIAL = [name for name in shipped_studies() if name.startswith("official_")]
 
 
 @pytest.fixture
@@ -36,6 +39,14 @@ def bash(resonance, monkeypatch) -> Callable[[str], list[str]]:
         ("resonance --vers", ["--version"]),
         ("resonance study --dry", ["--dry-run"]),
         ("resonance study quick", ["quickstart"]),
+        ("resonance study offici", [*OFFICIAL, "official"]),
+        ("resonance study quickstart --task digits/m", ["digits/mlp"]),
+        ("resonance ablate offici", OFFICIAL),
+        ("resonance info offici", [*OFFICIAL, "official"]),
+        ("resonance wandb push --study offici", OFFICIAL),
+        ("resonance submit --study offici", [*OFFICIAL, "official"]),
+        ("resonance status offici", [*OFFICIAL, "official"]),
+        ("resonance list trials --study offici", [*OFFICIAL, "official"]),
         ("resonance run digits/m", ["digits/mlp"]),
         ("resonance run digits/mlp snf", ["snfs"]),
         ("resonance tune rigl --task digits/", ["digits/mlp"]),

@@ -7,6 +7,8 @@ import pytest
 from suite.cli.list_ import list_
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.experiments.study import shipped_groups, shipped_studies
+from suite.experiments.study_group import load_group
 
 
 def listed(capsys, **options) -> list[str]:
@@ -66,3 +68,15 @@ def test_a_name_that_no_task_has_is_refused_with_the_nearest(options, words):
 def test_the_options_are_for_tasks_alone():
     with pytest.raises(InvalidInput, match=r"--model: only for `resonance list tasks`"):
         list_("methods", model=["mlp"])
+
+
+def test_groups_are_listed_among_the_shipped_studies(resonance):
+    rows = json.loads(resonance("list studies --json").out)
+    names = [row["name"] for row in rows]
+    assert names == sorted([*shipped_studies(), *shipped_groups()])
+    (group,) = (row for row in rows if row["kind"] == "group")
+    official = load_group("official")
+    assert group == {
+        "name": "official", "trials": str(len(official.trials_by_key())),
+        "question": official.question, "kind": "group", "since": "",
+    }  # fmt: skip

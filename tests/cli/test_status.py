@@ -132,3 +132,25 @@ def test_a_damaged_record_is_listed_and_hides_no_other(resonance, store, trials)
     assert trials[0].key in lines[1]
     (damaged,) = json.loads(resonance("status --json").out)["damaged"]
     assert damaged["key"] == trials[0].key
+
+
+def test_a_group_has_a_line_for_each_study(resonance, store, trials, place):
+    (place / "one.yaml").write_text(STUDY.replace("three", "one").replace("seeds: 3", "seeds: 1"))
+    (place / "group.yaml").write_text(
+        "name: both\nquestion: Both?\nstudies: [three.yaml, one.yaml]\n"
+    )
+    finish(store, trials[0])
+    fail(store, trials[1])
+    lines = resonance("status group.yaml").out.splitlines()
+    assert [line for line in lines if line.startswith("study")] == [
+        "study three: 1 done, 1 failed, 1 to run",
+        "study one: 1 done, 0 failed, 0 to run",
+    ]
+    assert lines[1].endswith("seed=1: loss is nan")
+    data = json.loads(resonance("status group.yaml --json").out)
+    assert (data["group"], data["store"]) == ("both", "results")
+    each = [(s["study"], s["done"], s["failed"], s["missing"]) for s in data["studies"]]
+    assert each == [("three", 1, 1, 1), ("one", 1, 0, 0)]
+    finish(store, trials[2])
+    watched = resonance("status group.yaml --watch")  # it ends, as nothing is left to run
+    assert "study three: 2 done, 1 failed, 0 to run" in watched.out

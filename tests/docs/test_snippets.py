@@ -132,6 +132,15 @@ def study(piece: Piece, place: Path, resonance, _) -> None:
         assert planned.code == 0, f"{piece.place}: {planned.err}"
 
 
+def group(piece: Piece, place: Path, resonance, _) -> None:
+    """Plan a group of studies; its own study is that of the pages."""
+    (place / "my-study.yaml").write_text(rules.STUDY)
+    (place / "group.yaml").write_text(piece.text)
+    planned = resonance("study group.yaml --dry-run")
+    assert planned.code == 0, f"{piece.place}: {planned.err}"
+    assert "Total of 2 studies" in planned.out, piece.place
+
+
 TRIALS = {
     "my-study": 5 + 3 * 5,  # dense once per seed; three methods at one sparsity
     "random-walk": 5 + 2 * 3 * 5,  # at two
@@ -200,6 +209,7 @@ RULES = [
     ("python", r"^(from|import) ", script),
     ("yaml", r"^data: ", task_file),
     ("yaml", r"^methods:", study),
+    ("yaml", r"^studies:", group),
     ("yaml", r"^claims:", claims),
     ("yaml", r"^groups:", published),
     ("yaml", r"^ {4}trials: ", table),

@@ -98,6 +98,20 @@ def test_with_neither_times_nor_a_probe_it_is_said_that_nothing_is_known(store, 
 # ---------------------------------------------------------------- too many trials
 
 
+def test_trials_of_which_nothing_is_known_may_be_left_out_and_are_counted(store, monkeypatch):
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.0)
+    trial = make_trial("rigl", seed=7)
+    store.write(trial.key, {"record.json": done(trial).to_json()})  # in 1.5 s
+    other = make_trial("rigl", task="mnist/lenet_5")
+    kinds = [(make_trial("rigl"), 4), (other, 2), (make_trial("set", task=other.task), 1)]
+    assert estimate_trials(kinds, [], store, TWO).seconds is None
+    found = estimate_trials(kinds, [], store, TWO, partly=True)
+    assert (found.seconds, found.left_out) == (3.0, 3)
+    assert "about 3 s with 2 workers (without their start), but for 3 of which" in str(found)
+    assert estimate_trials(kinds[1:], [], store, TWO, partly=True).seconds is None
+    assert estimate_trials(kinds[:1], [], store, TWO, partly=True).left_out == 0
+
+
 def test_too_many_trials_are_refused_with_their_number_and_hours(store):
     trial = make_trial("rigl")
     store.write(trial.key, {"record.json": done(trial).to_json()})

@@ -1,7 +1,7 @@
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.execution.plan import Overwrite, preflight, schedule
+from suite.execution.plan import Overwrite, preflight, schedule, schedule_by_key
 from suite.experiments.trial_config import Trial
 from suite.results.record import failed
 from suite.results.store import Store
@@ -125,3 +125,26 @@ def test_the_same_trial_under_many_seeds_is_checked_once(trial, monkeypatch):
     monkeypatch.setattr(training, "prepare", lambda context: checked.append(context.trial))
     preflight([trial("good", seed=seed) for seed in range(5)] + [trial("good", sparsity=0.8)])
     assert [t.sparsity for t in checked] == [0.5, 0.8]
+
+
+# ------------------------------------------------------------------ several studies
+
+
+@pytest.mark.parametrize("overwrite", list(Overwrite))
+def test_what_has_just_run_is_not_run_again(used, overwrite):
+    trials = {trial.key: trial for trial in (DONE, FAILED, NEW)}
+    plan = schedule_by_key(trials, used, overwrite, {DONE.key, FAILED.key, NEW.key})
+    assert (plan.done, plan.failed) == ([DONE], [FAILED])
+    assert plan.to_run == [NEW], "it has no record"
+
+
+def test_a_part_of_a_schedule_has_what_the_whole_has_of_its_trials(used):
+    damaged = make_trial(seed=3)
+    used.write(damaged.key, {"record.json": done(damaged).to_json()})
+    (used.folder(damaged.key) / "record.json").write_bytes(b"{")
+    trials = {trial.key: trial for trial in (DONE, FAILED, NEW, damaged)}
+    whole = schedule_by_key(trials, used, Overwrite.FAILED)
+    assert whole.part(trials) == whole
+    for some in ((DONE, NEW), (FAILED,), (damaged, DONE)):
+        by_key = {trial.key: trial for trial in some}
+        assert whole.part(by_key) == schedule_by_key(by_key, used, Overwrite.FAILED)

@@ -8,8 +8,9 @@ from suite.execution import run_study as module
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite
 from suite.execution.run_study import Silent, plan_study, run_study
-from suite.experiments.study import Study
+from suite.experiments.study import Study, TaskEntry
 from suite.results.record_index import FOLDER, RecordIndex
+from suite.results.stored_studies import stored_study, study_keys
 
 INLINE = EngineOptions(EngineName.INLINE)
 
@@ -139,3 +140,15 @@ def test_a_study_does_without_an_index_that_cannot_be_written(study, store, monk
     monkeypatch.setattr(module, "LEAST_INDEXED", 1)
     (store.root / FOLDER).write_text("a file")
     assert run_study(study, store, INLINE).done == 1
+
+
+def test_the_store_remembers_the_whole_study_when_a_part_is_run(study, store):
+    whole = study.model_copy(update={"tasks": (*study.tasks, TaskEntry(name="digits/mlp"))})
+    part = whole.on_tasks(["stripes/mlp"])
+    for _ in range(2):  # trials run, then all are done
+        result = run_study(part, store, INLINE, Overwrite.NEVER, part_of=whole)
+        assert len(result.plan.by_key) == 2
+        assert study_keys(store, "two") == list(whole.trials_by_key())
+        assert Study.make(**stored_study(store, "two").study) == whole
+        assert stored_study(store, "two").earlier == ()
+    assert len(store.keys()) == 2

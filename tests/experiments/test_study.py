@@ -368,6 +368,31 @@ def test_an_unknown_study_gets_the_nearest_name_and_how_to_give_a_file():
         load_study("quikstart")
 
 
+def test_the_part_on_some_tasks_has_the_same_trials_there():
+    methods = [
+        "dense",
+        {"name": "set", "only": ["mnist/lenet_300_100"]},
+        {"name": "rigl", "only": ["digits/mlp", "planted/mlp"]},
+        {"name": "static", "tasks": {"mnist/lenet_300_100": {"recipe": {"epochs": 3}}}},
+    ]
+    tasks = ["digits/mlp", {"name": "planted/mlp", "recipe": {"epochs": 2}}, "mnist/lenet_300_100"]
+    study = Study.make(**STUDY | {"methods": methods, "tasks": tasks})
+    whole = study.trials_by_key()
+    for chosen in (["planted/mlp"], ["mnist/lenet_300_100"], ["digits/mlp", "planted/mlp"]):
+        part = study.on_tasks(chosen)
+        assert part.trials_by_key() == {k: t for k, t in whole.items() if t.task in chosen}
+        assert list(part.task_names) == chosen
+        assert Study.make(**part.model_dump(mode="json")) == part, "it is a valid study"
+    assert study.on_tasks(study.task_names) == study
+
+
+def test_a_task_that_a_study_does_not_have_is_refused_with_the_nearest():
+    with pytest.raises(InvalidInput) as refused:
+        Study.make(**STUDY).on_tasks(["digit/mlp"])
+    message = "unknown task 'digit/mlp' of study small: did you mean digits/mlp?"
+    assert str(refused.value) == message
+
+
 def test_a_study_written_as_yaml_and_read_again_has_the_same_trials(tmp_path):
     study = Study.make(**STUDY | {"recipe": {"epochs": 2}})
     path = tmp_path / "copy.yaml"

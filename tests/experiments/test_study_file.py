@@ -129,3 +129,10 @@ def test_too_many_files_are_refused_whether_in_a_row_or_side_by_side(write, refu
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
 def test_a_path_that_no_file_can_have_is_refused(write, refusal, name):
     assert "cannot be read" in refusal(f"{name}.yaml")
+
+
+def test_a_group_of_studies_is_not_included(write, refusal):
+    write("group.yaml", name="g", question="?", studies=["quickstart"])
+    write("mine.yaml", **BASE | {"include": "group.yaml"})
+    message = refusal("mine.yaml")
+    assert "group.yaml (included by mine.yaml) is a group of studies: include a study" in message

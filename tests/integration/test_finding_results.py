@@ -330,3 +330,18 @@ def test_a_submission_is_of_studies(resonance, place):
     assert sent("--study", "mine") == mine
     assert sent("--study", ablation(resonance)) == levels
     assert sent("--include-ablations") == mine | levels
+
+
+def test_a_submission_of_a_group_is_of_all_its_studies_unless_one_is_an_ablation(resonance, place):
+    (place / "mine.yaml").write_text(STUDY)
+    (place / "group.yaml").write_text("name: g\nquestion: '?'\nstudies: [mine.yaml]\n")
+    line = "submit --name me --out sent.jsonl.gz --study group.yaml"
+    assert resonance(line).code == 0
+    assert len(gzip.decompress((place / "sent.jsonl.gz").read_bytes()).splitlines()) == 1 + len(
+        study_keys(Store("results"), "mine")
+    )
+    (place / "group.yaml").write_text(
+        "name: g\nquestion: '?'\nstudies: [mine.yaml, ablate_parts]\n"
+    )
+    complaint = resonance(line).complaint
+    assert "--study group.yaml: its study ablate_parts is an ablation" in complaint

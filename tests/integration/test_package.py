@@ -54,13 +54,14 @@ def test_an_installation_has_what_the_command_reads(installed, tmp_path):
     lines = (
         "list studies",
         "study official_small --dry-run",
+        "study official --task digits/mlp --dry-run",
         "reproduce rigl-cifar10-wrn22-2 --published-only",
     )
     done = installed.run(["python", "-c", COMMANDS, *lines], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     file, _, shown = done.stdout.partition("\n")
     assert Path(file).is_relative_to(installed.site)
-    for words in ("quickstart", "official_small:", "RigL"):
+    for words in ("quickstart", "official_small:", "Group official:", "RigL"):
         assert words in shown
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study, load_study
+from suite.experiments.study_group import load_group
 from suite.results import ablation_design
 from suite.results.ablation_design import ablation_of
 from suite.results.integrity import with_integrity
@@ -14,6 +15,7 @@ from suite.results.stored_studies import (
     KIND,
     apart_from_studies,
     chosen_trials,
+    find_study,
     remember,
     stored_studies,
     stored_study,
@@ -116,6 +118,27 @@ def test_a_file_means_what_it_would_run_now(store, tmp_path):
     assert study_keys(store, str(path)) == keys(study(seeds=3))
 
 
+def test_a_group_means_what_its_studies_would_run_now_each_trial_once(store, tmp_path):
+    official = load_group("official")
+    assert study_keys(store, "official") == list(official.trials_by_key())
+    assert find_study(store, "official") == official
+    for name in ("mine", "more"):
+        made = study(name, seeds={"mine": 2, "more": 3}[name])
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(made.model_dump(mode="json")))
+    path = tmp_path / "group.yaml"
+    path.write_text("name: g\nquestion: '?'\nstudies: [mine.yaml, more.yaml]\n")
+    found = chosen_trials(store, path)
+    assert found.name == "g"
+    assert set(found.keys) == set(keys(study(seeds=3)))
+    assert found.trials == chosen_trials(store, study(seeds=3)).trials
+
+
+def test_a_study_of_ones_own_with_the_name_of_a_group_is_the_one_that_was_run(store):
+    own = study("official")
+    save(store, own)
+    assert study_keys(store, "official") == keys(own)
+
+
 def test_an_ablation_and_a_tuning_are_found_by_name_too(store):
     ablation = ablation_of(varied_study({"window": [8, 16]}))
     ablation_design.save(store, ablation)
@@ -130,6 +153,8 @@ def test_a_name_that_is_none_is_refused_with_the_nearest(store, name):
     save(store, study())
     with pytest.raises(InvalidInput, match=r"unknown study .*mine"):
         study_keys(store, name)
+    with pytest.raises(InvalidInput, match=r"unknown study 'oficial': did you mean official or"):
+        study_keys(store, "oficial")
 
 
 # ------------------------------------------------------------------ what is not a study's

@@ -122,6 +122,17 @@ def test_a_study_is_one_group_by_its_name_live_and_pushed(resonance, place, stud
         assert groups_in(place) == [("small", "study")] * 2
 
 
+def test_the_studies_that_one_command_runs_are_each_a_group(resonance, place, study_file):
+    (place / "other.yaml").write_text(
+        STUDY.replace("small", "other").replace("[static]", "[static, set]")
+    )
+    (place / "both.yaml").write_text("name: both\nquestion: Both?\nstudies: [w.yaml, other.yaml]\n")
+    result = resonance("study both.yaml --engine inline --wandb offline")
+    assert result.code == 0, result.err
+    assert groups_in(place) == [("small", "study")] * 2 + [("other", "study")] * 2
+    assert "W&B: 2 runs under" in result.err
+
+
 def test_a_push_of_a_study_file_groups_by_the_name_in_it(resonance, place, study_file):
     assert resonance("study w.yaml --engine inline").code == 0
     result = resonance("wandb push --offline --study w.yaml --json")
