@@ -162,7 +162,7 @@ def test_a_submitted_bundle_is_checked_and_commented_on(tmp_path):
     """A request with shipped records: the job that checks it, then the job that comments."""
     tree = copy_of_tree(tmp_path / "tree")
     commit_all(tree)
-    with gzip.open(ROOT / "leaderboard" / "results" / "official_digits.jsonl.gz") as shipped:
+    with gzip.open(ROOT / "leaderboard" / "results" / "official_small.jsonl.gz") as shipped:
         header_and_records = list(itertools.islice(shipped, 4))
     with gzip.open(tree / "leaderboard" / "submissions" / "a-group.jsonl.gz", "wb") as submitted:
         submitted.writelines(header_and_records)

@@ -185,8 +185,8 @@ def test_what_the_records_do_not_have_is_refused(given, message):
 
 
 def test_shipped_records_are_found_by_name():
-    assert shipped_records("official_digits").records
-    assert shipped_records("official_digits").ablation is None
+    assert shipped_records("official_small").records
+    assert shipped_records("official_small").ablation is None
     with pytest.raises(InvalidInput, match="records=no_such: .* there are .*official_conv"):
         shipped_records("no_such")
 

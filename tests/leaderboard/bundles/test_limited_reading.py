@@ -40,7 +40,7 @@ def test_what_is_no_bundle_is_refused_as_it_is_directly(tmp_path):
 
 def test_a_shipped_file_is_read_without_another_process(monkeypatch):
     monkeypatch.setattr(limited_reading, "ask", lambda *given: pytest.fail("a process was started"))
-    assert read_bundle(next(SHIPPED[0].glob("official_planted*"))).records
+    assert read_bundle(next(SHIPPED[0].glob("official_small*"))).records
 
 
 def test_a_file_beyond_the_memory_allowed_is_left_out_and_hides_no_other(tmp_path, monkeypatch):
