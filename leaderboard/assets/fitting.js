@@ -10,6 +10,7 @@ const resonanceFitting = (() => {
   const LINE = 11, BREAK = /(.{1,18})( +|$)/g;  // as in leaderboard/charts/end_labels.py
   const AXIS = 45, LETTER = 6.2;  // pixels of an axis's labels, and of a letter, on average
   const MOST_COLUMNS = 6;  // of a legend
+  const LEAST_STEP = 20;  // width of a matrix's column
   const TIGHT = 105, LEAST = 90, MOST = 1000;  // widths of a panel: in a row per task, of others
 
   const distinct = (rows, field) =>
@@ -69,7 +70,7 @@ const resonanceFitting = (() => {
     const unit = unitOf(spec);
     if (unit.width?.step) {  // a matrix: as wide as there is room for, within limits
       const names = distinct(rows, "column").size, room = wide - 180;
-      unit.width.step = Math.max(20, Math.min(44, Math.floor(room / names)));
+      unit.width.step = Math.max(LEAST_STEP, Math.min(44, Math.floor(room / names)));
       return;
     }
     if (typeof unit.width !== "number") return;
@@ -103,9 +104,20 @@ const resonanceFitting = (() => {
   const bounded = (spec, width) =>
     Math.max(spec.columns ? LEAST : TIGHT, Math.min(MOST, Math.floor(width)));
 
-  /** Make a drawn chart as wide as the page, `wide` pixels; a matrix stays as it is. */
+  /** Make the columns of a drawn matrix narrower if it is wider than the page and they can be. */
+  async function shrink(view, spec, drawing, wide) {
+    const found = drawing.querySelector("svg")?.getBoundingClientRect().width;
+    const names = distinct(spec.datasets?.rows ?? [], "column").size, { step } = unitOf(spec).width;
+    const fitting = step - Math.ceil((found - wide) / names);
+    if (fitting < step && fitting >= LEAST_STEP) {
+      await view.signal("x_step", fitting).resize().runAsync();
+    }
+  }
+
+  /** Make a drawn chart as wide as the page, `wide` pixels; a matrix no wider, if it fits. */
   async function fill(view, spec, drawing, wide) {
     const unit = unitOf(spec);
+    if (unit.width?.step) await shrink(view, spec, drawing, wide);
     if (typeof unit.width !== "number") return;
     const columns = columnsOf(spec);
     for (let turn = 0; turn < 3; turn++) {  // other labels may be shown at another width

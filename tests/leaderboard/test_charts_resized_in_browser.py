@@ -7,11 +7,16 @@ from tests.leaderboard.browsing import DESK, PHONE, drawn
 pytestmark = pytest.mark.browser
 
 FITS = """([chart, before]) => {
+  document.querySelector(chart).scrollIntoView({ block: "center" });
   const svg = document.querySelector(`${chart} svg`), { clientWidth } = svg.closest("figure");
   const { width } = svg.getBoundingClientRect();
   return width !== before && width <= clientWidth && width;
 }"""
-"""Whether a chart has another width than before, and room in its figure; its width."""
+"""Whether a chart has another width than before, and room in its figure; its width.
+
+It is scrolled into view: above it the page grows when it becomes narrow, and charts that are out of
+view are drawn again when they come into view.
+"""
 
 
 def widths(page, chart: str, before: float) -> list[float]:
