@@ -17,6 +17,7 @@ from torch import nn
 from suite.bench.measurement import Bar, Measurement
 from suite.bench.threads import on_threads
 from suite.bench.trainer import Trainer, made, over_a_period
+from suite.bench.turns import CPU
 from suite.core.errors import InvalidInput
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.environment import Stopwatch
@@ -27,7 +28,6 @@ PERIOD, PARTS, BATCH, BLOCKS = 100, 4, 128, 15
 SPARSITY = 0.9
 LENET, RESNET = (1, 28, 28), (3, 32, 32)
 NOTE = "1 thread, batch 128"
-CPU = torch.device("cpu")
 RESONANCE = {"update_every": PERIOD, "ramp": 0.0, "accuracy_depth": 0.0}
 
 

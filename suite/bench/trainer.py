@@ -68,10 +68,7 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.sparsifier is not None:
             self.sparsifier.before_step(self.step)
-        if self.bfloat16:
-            with torch.autocast(self.device.type, torch.bfloat16):
-                loss = F.cross_entropy(self.model(x), y)
-        else:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = F.cross_entropy(self.model(x), y)
         loss.backward()
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from suite.execution.timings import kind_of
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.experiments.trial_config import Trial
 
@@ -76,10 +77,10 @@ def _works(trials: Iterable[Trial]) -> list[TrialWork]:
     known: dict[str, TrialWork] = {}
     works = []
     for trial in trials:
-        alike = trial.model_copy(update={"seed": 0}).model_dump_json()
-        if alike not in known:
-            known[alike] = trial_work(trial)
-        works.append(known[alike])
+        kind = kind_of(trial)
+        if kind not in known:
+            known[kind] = trial_work(trial)
+        works.append(known[kind])
     return works
 
 
@@ -135,7 +136,9 @@ def costs_rows(costs: Collection[StudyCost]) -> list[list[str]]:
 def _recorded(cost: StudyCost) -> str:
     if not cost.recorded:
         return ""
-    share = "" if cost.recorded == cost.trials else f" ({cost.recorded:,} trials)"
+    share = (
+        "" if cost.recorded == cost.trials else f" ({cost.recorded:,} of {cost.trials:,} trials)"
+    )
     return _hours(cost.core_seconds) + share
 
 

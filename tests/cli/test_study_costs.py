@@ -56,7 +56,7 @@ def test_hours_on_two_cores_are_given_only_for_a_study_that_is_recorded_whole():
     none = StudyCost("c", 3, 1.0, 0.0, 0, 0.0)
     assert costs_rows([whole, part, none]) == [
         ["`a`", "2", "1.0e+00", "2", "1", "0.01"],
-        ["`b`", "1,000", "1.0e+00", "2 (1 trials)", "", "20"],
+        ["`b`", "1,000", "1.0e+00", "2 (1 of 1,000 trials)", "", "20"],
         ["`c`", "3", "1.0e+00", "", "", "0"],
     ]
 

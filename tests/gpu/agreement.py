@@ -10,7 +10,6 @@ adds up the same sums in another order.
 
 import functools
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,18 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from suite.bench.turns import CPU
 from suite.experiments import registry
 from suite.sparsity import masks
 from suite.sparsity.dense_weights import DenseWeights
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training.seeding import full_float32
 from tests.gpu.report import Check, Lines, attempt
 from tests.gpu.same_draws import SameDraws
 from tests.support.every_method import METHODS, has_masks, planned, quick_settings
 from tests.support.helpers import batch_of, digits
 
-CPU = torch.device("cpu")
 PLAN = Plan(steps=40, sparsity=0.9, seed=0, steps_per_epoch=10, validates=True)
 BATCH, CLASSES, PER_CLASS = 64, 10, 10
 
@@ -100,20 +100,6 @@ def conv_net(channels: int) -> nn.Sequential:
     )
 
 
-@contextmanager
-def full_precision():
-    """Compute float32 products and convolutions in float32: TF32 has 10 bits of mantissa."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 @dataclass(frozen=True)
 class Decided:
     """The masks of a network, by layer name, on the CPU.
@@ -131,7 +117,7 @@ class Decided:
 
 def compare(device: torch.device, quick: bool) -> Lines:
     """Yield a check of the selection of places, and one of every method on every network."""
-    with full_precision():
+    with full_float32():
         yield attempt("selection from the same scores", lambda: selection(device, quick))
         for network in networks(quick):
             for method in filter(has_masks, METHODS):

@@ -4,8 +4,9 @@ import torch
 
 from suite.bench import detector
 from suite.bench.report import figure
+from suite.bench.turns import CPU
 from suite.resonance.detector import Detector, History, dominant, spectrum
-from tests.gpu.agreement import CPU, full_precision
+from suite.training.seeding import full_float32
 from tests.gpu.report import Check, Lines, attempt
 
 SIZE, BLOCKS = 2**24, 5
@@ -24,7 +25,7 @@ def measure(device: torch.device, quick: bool) -> Lines:
     """Yield nanoseconds per weight by window, and for each a check against the CPU's readings."""
     size, blocks = (QUICK_SIZE, QUICK_BLOCKS) if quick else (SIZE, BLOCKS)
     yield f"{size:,} weights, gradients in bfloat16"
-    with full_precision():
+    with full_float32():
         for window in detector.WINDOWS:
             yield attempt(
                 f"frequencies, N = {window}",
